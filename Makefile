@@ -1,0 +1,38 @@
+# `make demo` and `make test` are all that a new machine needs (Python 3.11+, git, make).
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+
+.PHONY: demo test lint lock clean install
+.DEFAULT_GOAL := test
+
+demo: $(VENV)/.installed
+	@$(BIN)/kcl-py demo
+
+test: $(VENV)/.installed
+	@$(BIN)/python integration/provision.py
+	@$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+install: $(VENV)/.installed
+
+# Everything is pinned with hashes in requirements.lock, so installing resolves nothing.
+$(VENV)/.installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("kcl_py needs Python 3.11 or newer, and $(PYTHON) is %d.%d: run make PYTHON=/path/to/python3.11" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# Resolves pyproject.toml again; needs uv.
+lock:
+	uv pip compile pyproject.toml --extra local --group dev --universal --python-version 3.11 --generate-hashes \
+	  --no-header --no-emit-index-url --no-emit-find-links --upgrade --quiet -o requirements.lock
+
+clean:
+	rm -rf $(VENV) .tools

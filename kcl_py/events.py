@@ -1,0 +1,228 @@
+"""What happened, as values. Logs, metrics and tests listen to these; a listener never holds up the work.
+
+Every event names worker and shard where it has one. None carries a payload or a partition key.
+"""
+
+from collections.abc import Callable
+from typing import Literal
+
+import msgspec
+
+Level = Literal["debug", "info", "warning", "error"]
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """The root of every event."""
+
+    level: Level = "info"
+
+
+class ShardEvent(Event, frozen=True, kw_only=True):
+    """Something about one shard that this worker holds, or wants."""
+
+    shard_id: str
+
+
+# -- the worker ---------------------------------------------------------------------------------------------------
+
+
+class WorkerStarting(Event, frozen=True, kw_only=True):
+    """The worker has its configuration and begins to reach out."""
+
+    application: str
+    stream: str
+    worker_id: str
+
+
+class TableCreated(Event, frozen=True, kw_only=True):
+    """A lease table was made, or found empty: this is a cold start."""
+
+    table: str
+
+
+class WorkerReady(Event, frozen=True, kw_only=True):
+    """Every start position is durable: nothing that is put from now on can be missed."""
+
+    leases: int
+
+
+class SessionStarted(Event, frozen=True, kw_only=True):
+    """The worker's entry stands and beats."""
+
+    session: str
+
+
+class SessionLost(Event, frozen=True, kw_only=True):
+    """The session ended without our will; every lease is lost, and the worker joins again."""
+
+    level: Level = "warning"
+    session: str
+    reason: str
+
+
+class SessionRevoked(Event, frozen=True, kw_only=True):
+    """This worker declared another one's session dead."""
+
+    level: Level = "warning"
+    session: str
+    reason: str
+
+
+class SameWorkerId(Event, frozen=True, kw_only=True):
+    """Another live session carries our worker id. Harmless, and seldom what was meant."""
+
+    level: Level = "warning"
+    session: str
+
+
+class WorkerDraining(Event, frozen=True, kw_only=True):
+    """A stop was asked for: no new batch begins."""
+
+    grace_seconds: float
+
+
+class WorkerStopped(Event, frozen=True, kw_only=True):
+    """All leases are given up and the entry is gone."""
+
+
+class OddRowFound(Event, frozen=True, kw_only=True):
+    """A row of the lease table does not parse; it is left alone."""
+
+    level: Level = "warning"
+    key: str
+    reason: str
+
+
+class ServiceTrouble(Event, frozen=True, kw_only=True):
+    """A call failed and will be tried again."""
+
+    level: Level = "warning"
+    operation: str
+    reason: str
+    shard_id: str | None = None
+
+
+# -- leases -------------------------------------------------------------------------------------------------------
+
+
+class LeaseCreated(ShardEvent, frozen=True, kw_only=True):
+    """A row was made for a shard."""
+
+    checkpoint: str
+
+
+class LeasePickedUp(ShardEvent, frozen=True, kw_only=True):
+    """A new epoch began: from here on this worker may deliver."""
+
+    fencing_token: int
+    checkpoint: str
+
+
+class LeaseGivenUp(ShardEvent, frozen=True, kw_only=True):
+    """The row has no owner any more."""
+
+    checkpoint: str
+
+
+class LeaseWasLost(ShardEvent, frozen=True, kw_only=True):
+    """The epoch is over without our will."""
+
+    level: Level = "warning"
+    reason: str
+
+
+class LeaseRecreated(ShardEvent, frozen=True, kw_only=True):
+    """The row had vanished; it was written again from memory."""
+
+    level: Level = "warning"
+    checkpoint: str
+
+
+class CheckpointWritten(ShardEvent, frozen=True, kw_only=True):
+    """Progress is durable."""
+
+    level: Level = "debug"
+    checkpoint: str
+    fencing_token: int
+
+
+# -- shards -------------------------------------------------------------------------------------------------------
+
+
+class ShardWaiting(ShardEvent, frozen=True, kw_only=True):
+    """The shard's parents are not done yet."""
+
+    parents: tuple[str, ...]
+
+
+class ShardStarted(ShardEvent, frozen=True, kw_only=True):
+    """The processor was initialized and reading begins."""
+
+    checkpoint: str
+
+
+class BatchDelivered(ShardEvent, frozen=True, kw_only=True):
+    """`process_records` was called with these records."""
+
+    level: Level = "debug"
+    first: str
+    last: str
+    records: int
+    attempt: int
+    fencing_token: int
+
+
+class BatchDone(ShardEvent, frozen=True, kw_only=True):
+    """`process_records` returned."""
+
+    level: Level = "debug"
+    last: str
+    records: int
+    size_bytes: int
+    millis_behind_latest: int | None
+    seconds: float
+
+
+class ProcessorFailed(ShardEvent, frozen=True, kw_only=True):
+    """User code raised. Nothing was advanced."""
+
+    level: Level = "error"
+    method: str
+    error: str  # the exception's type and place; never its text, which may hold a payload
+    attempt: int
+    retry_in_seconds: float
+    is_stopped: bool  # the quick attempts are used up; the shard stands still and is tried again slowly
+
+
+class RecordsMissing(ShardEvent, frozen=True, kw_only=True):
+    """A gap: records between two places were trimmed before anybody could read them."""
+
+    level: Level = "error"
+    after: str
+    before: str
+    reason: str
+
+
+class MalformedAggregate(ShardEvent, frozen=True, kw_only=True):
+    """A record that claims to be a KPL aggregate does not parse; it was delivered raw and flagged."""
+
+    level: Level = "warning"
+    sequence_number: str
+    reason: str
+
+
+class CheckpointOverdue(ShardEvent, frozen=True, kw_only=True):
+    """A processor with manual checkpoints has many records delivered and none checkpointed."""
+
+    level: Level = "warning"
+    records: int
+
+
+class ShardFinished(ShardEvent, frozen=True, kw_only=True):
+    """SHARD_END is durable, and the children's rows exist."""
+
+    children: tuple[str, ...]
+
+
+Listener = Callable[[Event], None]
+"""Called on the worker's loop, or the keeper's; must return at once. An exception in it is swallowed and counted."""

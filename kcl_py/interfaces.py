@@ -1,0 +1,151 @@
+"""The two doors to the outside: a stream to read and a table to keep leases in.
+
+Whatever stands behind a door raises only the errors of `errors`. Neither door retries by itself unless its docstring
+says so, and a write whose outcome is not known raises `ServiceUnavailable`.
+"""
+
+from collections.abc import Mapping
+from typing import Literal, Protocol
+
+import msgspec
+
+from kcl_py.core.lease import Change, Lease
+from kcl_py.core.position import ReadFrom
+from kcl_py.core.record import Record
+from kcl_py.core.session import Session
+from kcl_py.core.shard import ChildShard, Shard
+from kcl_py.core.table import TableSnapshot
+
+
+class StreamDescription(msgspec.Struct, frozen=True, kw_only=True):
+    """What the service says of the stream."""
+
+    name: str
+    arn: str
+    created_at_seconds: int
+    retention_hours: int
+    service_time_ms: int  # the answer's own Date header: the only clock that start positions are resolved by
+
+    @property
+    def incarnation(self) -> str:
+        """Names this stream and no later one of the same name: `ARN@creation epoch`."""
+        return f"{self.arn}@{self.created_at_seconds}"
+
+
+class ShardFilter(msgspec.Struct, frozen=True):
+    """Which shards to list; see the service's ListShards."""
+
+    kind: Literal[
+        "AT_LATEST", "AT_TRIM_HORIZON", "AT_TIMESTAMP", "FROM_TRIM_HORIZON", "FROM_TIMESTAMP", "AFTER_SHARD_ID"
+    ]
+    timestamp_ms: int | None = None
+    shard_id: str | None = None
+
+
+class Page(msgspec.Struct, frozen=True, kw_only=True):
+    """One answer of GetRecords, aggregates still packed."""
+
+    records: list[Record]
+    next_iterator: str | None  # None: the shard is closed and this was its last page
+    child_shards: tuple[ChildShard, ...] = ()
+    millis_behind_latest: int | None = None
+    size_bytes: int = 0  # of the payloads and keys, which is what buffers and the 2 MB/s limit count
+
+
+class Stream(Protocol):
+    """One Kinesis stream."""
+
+    async def describe(self) -> StreamDescription:
+        """Describe the stream once it is ACTIVE or UPDATING. Retries transient errors.
+
+        Raises:
+            StreamNotFound, AccessDenied, CredentialsError, ServiceUnavailable.
+        """
+
+    async def list_shards(self, shard_filter: ShardFilter | None = None) -> tuple[Shard, ...]:
+        """List every shard that the filter lets through, all pages, oldest first. Retries transient errors.
+
+        Raises:
+            StreamNotFound, AccessDenied, CredentialsError, ServiceUnavailable.
+        """
+
+    async def open(self, shard_id: str, position: ReadFrom) -> str:
+        """Ask for a shard iterator.
+
+        Raises:
+            StreamNotFound, SequenceRefused, Throttled, ServiceUnavailable, AccessDenied, CredentialsError.
+        """
+
+    async def read(self, iterator: str, limit: int) -> Page:
+        """Read one page.
+
+        Raises:
+            IteratorExpired, Throttled, ServiceUnavailable, EncryptionKeyError, StreamNotFound, AccessDenied,
+            CredentialsError.
+        """
+
+    async def close(self) -> None:
+        """Let go of connections."""
+
+
+class LeaseTable(Protocol):
+    """One lease table. Reads are strongly consistent unless the docstring says otherwise."""
+
+    async def prepare(self) -> str | None:
+        """Create the table with its index if it is absent and may be created; wait until it is ACTIVE; apply options.
+
+        Returns:
+            DynamoDB's TableId, None where the endpoint has none.
+
+        Raises:
+            TableRefused: the table's key is not `leaseKey`.
+            TableMissing: it is absent and `create_table` is false.
+        """
+
+    async def snapshot(self) -> TableSnapshot:
+        """Read the whole table. A table that does not exist reads as empty."""
+
+    async def lease(self, key: str) -> Lease | None:
+        """Read one row; None if it is absent.
+
+        Raises:
+            TableError: the row is odd.
+        """
+
+    async def lease_keys_of(self, owner: str) -> tuple[str, ...]:
+        """Ask the index, eventually consistent, which rows name `owner` as leaseOwner."""
+
+    async def create(self, lease: Lease) -> bool:
+        """Write a new row if none stands there. False if one does."""
+
+    async def write(self, change: Change) -> None:
+        """Write what differs between `change.before` and `change.after`, and nothing else.
+
+        The condition is that both owner attributes are as in `before`, and the counter too, and that the row exists.
+
+        Raises:
+            ConditionFailed: nothing was written.
+            Throttled: nothing was written.
+            ServiceUnavailable: the outcome is unknown.
+        """
+
+    async def session(self, key: str) -> Session | None:
+        """Read one worker entry; None if it is absent."""
+
+    async def write_session(self, before: Session | None, after: Session | None) -> None:
+        """Create (`before` None), change, or delete (`after` None) a worker entry.
+
+        The condition is that the entry's beat and revocation are as in `before`, or that there is no entry.
+
+        Raises:
+            ConditionFailed, Throttled, ServiceUnavailable.
+        """
+
+    async def foreign_pulse(self) -> Mapping[str, str]:
+        """Everything that moves while a Java fleet lives: its rows' counters, its leader lock, its worker metrics.
+
+        Two equal answers some time apart mean that it was silent in between.
+        """
+
+    async def close(self) -> None:
+        """Let go of connections and threads."""

@@ -1,0 +1,1 @@
+"""The asyncio shell. Knows the doors of `interfaces`, never AWS."""
