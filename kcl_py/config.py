@@ -1,0 +1,297 @@
+"""Every setting of a worker: name, default, unit and reason, once.
+
+The fields of `Config` are the schema. The command line's options, the environment's names, the keys of `kcl.toml` and
+of `[tool.kcl_py]`, and the text of `kcl-py run --help` all come from it.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, get_type_hints
+
+import msgspec
+
+from kcl_py import endpoint, worker_ids
+from kcl_py.config_source import Source, sources
+from kcl_py.core.position import StartPosition
+from kcl_py.errors import ConfigError
+from kcl_py.printable import quoted
+from kcl_py.setting import COUNT, DURATION, SIZE, START, SWITCH, TAGS, TEXT, Setting, choice
+
+_STREAM = re.compile(
+    r"[a-zA-Z0-9_.-]{1,128}|arn:aws[a-z-]*:kinesis:[a-z0-9-]+:\d{12}:stream/[a-zA-Z0-9_.-]{1,128}", re.ASCII
+)  # the API reference's patterns of StreamName and StreamARN
+_TABLE = re.compile(r"[a-zA-Z0-9_.-]{3,255}", re.ASCII)  # DynamoDB's rule
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker needs to know. Checked when it is made; never changed afterwards.
+
+    Raises:
+        ConfigError: a value has the wrong type, is out of bounds, or contradicts another.
+    """
+
+    # -- what to read, and who reads it
+
+    stream: Annotated[
+        str, Setting(form=TEXT, is_required=True, reason="The Kinesis stream: its name, or its ARN in any account.")
+    ]
+    application: Annotated[
+        str,
+        Setting(form=TEXT, is_required=True, reason="Workers of one application share the shards of the stream."),
+    ]
+    start: Annotated[
+        StartPosition,
+        Setting(form=START, reason="Where to begin in a shard without a checkpoint; the default misses nothing."),
+    ] = StartPosition.TRIM_HORIZON
+    worker_id: Annotated[
+        str, Setting(form=TEXT, reason="Names this worker in the lease table and in logs. Default: <hostname>-<pid>.")
+    ] = msgspec.field(default_factory=worker_ids.default)
+    region: Annotated[
+        str | None, Setting(form=TEXT, reason="The AWS region. Default: the stream's ARN, then the usual AWS settings.")
+    ] = None
+    endpoint_url: Annotated[
+        str | None,
+        Setting(
+            form=TEXT,
+            reason="One endpoint for Kinesis and DynamoDB; AWS_ENDPOINT_URL_KINESIS and AWS_ENDPOINT_URL_DYNAMODB "
+            "name one each.",
+        ),
+    ] = None
+    allow_plain_http: Annotated[
+        bool, Setting(form=SWITCH, reason="Allow an http:// endpoint that is not on this machine's loopback.")
+    ] = False
+
+    # -- the lease table
+
+    table_name: Annotated[
+        str, Setting(form=TEXT, reason="The DynamoDB table that holds the leases. Default: the application's name.")
+    ] = ""
+    create_table: Annotated[
+        bool, Setting(form=SWITCH, reason="Create the lease table where there is none; off where others provision it.")
+    ] = True
+    table_tags: Annotated[Mapping[str, str], Setting(form=TAGS, reason="Tags of a lease table that is created.")] = (
+        msgspec.field(default_factory=dict)
+    )
+    table_point_in_time_recovery: Annotated[
+        bool, Setting(form=SWITCH, reason="Turn point-in-time recovery on for a lease table that is created.")
+    ] = False
+    table_deletion_protection: Annotated[
+        bool, Setting(form=SWITCH, reason="Turn deletion protection on for a lease table that is created.")
+    ] = False
+    take_over: Annotated[
+        bool,
+        Setting(
+            form=SWITCH,
+            reason="Take a Java KCL's lease table over, once its workers have been silent; they must stay stopped.",
+        ),
+    ] = False
+    accept_restored_table: Annotated[
+        bool,
+        Setting(form=SWITCH, reason="Go on with a lease table that was restored from a backup: records repeat."),
+    ] = False
+
+    # -- time
+
+    failover_seconds: Annotated[
+        float,
+        Setting(
+            form=DURATION,
+            key="failover",
+            minimum=2,
+            maximum=3600,
+            reason="How long a worker may be silent before it counts as dead. A third of it passes between two beats, "
+            "so less than 2s would take a slow answer for a death.",
+        ),
+    ] = 10.0
+    checkpoint_interval_seconds: Annotated[
+        float,
+        Setting(
+            form=DURATION,
+            key="checkpoint_interval",
+            minimum=0.1,
+            maximum=3600,
+            reason="How often progress is written, per shard that has any. A crash repeats at most what it covers.",
+        ),
+    ] = 5.0
+    shutdown_grace_seconds: Annotated[
+        float,
+        Setting(
+            form=DURATION,
+            key="shutdown_grace",
+            minimum=0,
+            maximum=3600,
+            reason="How long a stop waits for the batch in flight; the default fits inside an orchestrator's 30s.",
+        ),
+    ] = 25.0
+    shard_listing_interval_seconds: Annotated[
+        float,
+        Setting(
+            form=DURATION,
+            key="shard_listing_interval",
+            minimum=1,
+            maximum=3600,
+            reason="How often the stream's shards are listed to repair what was missed; children of an ended shard "
+            "are known without it.",
+        ),
+    ] = 60.0
+    idle_read_interval_seconds: Annotated[
+        float,
+        Setting(
+            form=DURATION,
+            key="idle_read_interval",
+            minimum=0.2,
+            maximum=240,
+            reason="Pause between two reads of a shard that is read up to its tip. Five reads a second is what the "
+            "service allows; an iterator lives five minutes.",
+        ),
+    ] = 1.0
+
+    # -- how much
+
+    read_limit: Annotated[
+        int,
+        Setting(form=COUNT, minimum=1, maximum=10_000, reason="Records per GetRecords call; the service's own limit."),
+    ] = 10_000
+    buffer_bytes_max: Annotated[
+        int,
+        Setting(
+            form=SIZE,
+            key="buffer",
+            minimum=1,
+            reason="Payload read ahead of the processor, over all shards; reading waits when it is full. One page "
+            "(10MiB at most) per shard may come on top.",
+        ),
+    ] = 64 * 2**20
+    uncheckpointed_records_max: Annotated[
+        int,
+        Setting(
+            form=COUNT,
+            minimum=1,
+            reason="Records of a shard delivered and not yet checkpointed. It bounds what a crash repeats: with "
+            "automatic checkpoints delivery waits for one, with manual ones a warning is raised.",
+        ),
+    ] = 100_000
+
+    # -- when the processor raises
+
+    retry_attempts: Annotated[
+        int,
+        Setting(
+            form=COUNT,
+            minimum=1,
+            reason="How often a batch is tried before its shard counts as stopped; other shards go on.",
+        ),
+    ] = 5
+    retry_backoff_max_seconds: Annotated[
+        float,
+        Setting(
+            form=DURATION,
+            key="retry_backoff_max",
+            minimum=0.1,
+            maximum=3600,
+            reason="The longest pause between two of those attempts; pauses double up to it.",
+        ),
+    ] = 30.0
+    retry_stopped_seconds: Annotated[
+        float,
+        Setting(
+            form=DURATION,
+            key="retry_stopped",
+            minimum=1,
+            maximum=86_400,
+            reason="How often a stopped shard is tried again; it keeps its lease and skips nothing.",
+        ),
+    ] = 60.0
+
+    # -- output
+
+    log_format: Annotated[
+        Literal["text", "json"],
+        Setting(form=choice("text", "json"), reason="How `kcl-py run` writes its log to standard error."),
+    ] = "text"
+
+    def __post_init__(self) -> None:
+        if not self.table_name:
+            msgspec.structs.force_setattr(self, "table_name", self.application)
+        for name, setting in SETTINGS.items():
+            value = getattr(self, name)
+            if value is not None or setting.is_required:
+                setting.check(value, name)
+        self._check_names()
+        self._check_combinations()
+
+    @property
+    def stream_name(self) -> str:
+        """The stream's name, also where `stream` is its ARN."""
+        return self.stream.rpartition("/")[2]
+
+    @classmethod
+    def load(cls, cli: Mapping[str, object], env: Mapping[str, str], directory: Path) -> Self:
+        """Read the settings: the command line first, then the environment, then the file, then the defaults.
+
+        Args:
+            cli: values by key; None where the option was not given.
+            env: the environment; every `KCL_PY_…` in it must be a setting.
+            directory: holds `kcl.toml`, or a `pyproject.toml` with a table `[tool.kcl_py]`; neither is needed.
+
+        Raises:
+            ConfigError: a key is unknown, a value has the wrong form, or two contradict each other.
+        """
+        by_key = {setting.key: (name, setting) for name, setting in SETTINGS.items()}
+        found: list[Source] = sources(cli, env, directory, SETTINGS.values())
+        values: dict[str, Any] = {}
+        for source in reversed(found):  # the stronger one last
+            for key, raw in source.values.items():
+                name, setting = by_key[key]
+                values[name] = setting.read(raw, source.place(setting))
+        for name, setting in SETTINGS.items():
+            if setting.is_required and name not in values:
+                raise ConfigError(
+                    f"no {setting.key} is given; use {setting.option}, {setting.variable}, "
+                    f"or {setting.key} = … in kcl.toml"
+                )
+        return cls(**values)
+
+    def _check_names(self) -> None:
+        if not _STREAM.fullmatch(self.stream):
+            raise ConfigError(f"stream is {quoted(self.stream)}; expected a stream's name or ARN")
+        if not self.application.isprintable():
+            raise ConfigError(f"application is {quoted(self.application)}; expected printable text")
+        if not _TABLE.fullmatch(self.table_name):
+            raise ConfigError(
+                f"table_name is {quoted(self.table_name)}, by default the application's name; expected 3 to 255 "
+                "letters, digits, dots, dashes and underscores"
+            )
+        if (reason := worker_ids.flaw(self.worker_id)) is not None:
+            raise ConfigError(f"worker_id is {quoted(self.worker_id)}; {reason}")
+
+    def _check_combinations(self) -> None:
+        if self.endpoint_url is not None:
+            endpoint.check(self.endpoint_url, "endpoint_url", is_plain_http_allowed=self.allow_plain_http)
+        of_the_arn = self.stream.split(":")[3] if self.stream.startswith("arn:") else None
+        if self.region is not None and of_the_arn not in (None, self.region):
+            raise ConfigError(f"region is {quoted(self.region)}, and the stream's ARN says {of_the_arn}; leave one out")
+        if not self.create_table:
+            for name in ("table_tags", "table_point_in_time_recovery", "table_deletion_protection"):
+                if getattr(self, name):
+                    raise ConfigError(f"{name} is for a table that is created, and create_table is off; drop one")
+
+
+def _schema() -> dict[str, Setting]:
+    hints = get_type_hints(Config, include_extras=True)
+    return {
+        name: msgspec.structs.replace(setting, key=setting.key or name)
+        for name in Config.__struct_fields__
+        for setting in hints[name].__metadata__
+    }
+
+
+SETTINGS: Mapping[str, Setting] = _schema()
+"""Every setting by its name in Python."""
+
+
+def default_of(name: str) -> object:
+    """What a setting is when nobody says otherwise; None where it is required or depends on others."""
+    default = {field.name: field.default for field in msgspec.structs.fields(Config)}[name]
+    return None if default is msgspec.NODEFAULT or default == "" else default

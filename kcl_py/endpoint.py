@@ -1,0 +1,45 @@
+"""Where requests go: a plain http endpoint off this machine would show payloads and signatures to the network."""
+
+import ipaddress
+from urllib.parse import urlsplit
+
+from kcl_py.errors import ConfigError
+from kcl_py.printable import quoted
+
+
+def check(url: str, where: str, *, is_plain_http_allowed: bool) -> None:
+    """Refuse an endpoint that is not a URL, or not a safe one.
+
+    Args:
+        url: such as `http://127.0.0.1:4567`.
+        where: names the setting for the message.
+        is_plain_http_allowed: take http to any host.
+
+    Raises:
+        ConfigError: it is no http or https URL, holds a password, or is plain http to a host that is not loopback.
+    """
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname
+        has_port = parts.port != 0
+    except ValueError:
+        host, has_port = None, False
+    if host is None or not has_port or parts.scheme not in ("http", "https"):
+        raise ConfigError(f"{where} is {quoted(url)}; expected a URL such as https://kinesis.eu-west-1.amazonaws.com")
+    if "@" in parts.netloc:
+        raise ConfigError(f"{where} holds a user name or password; requests are signed instead, so leave it out")
+    if parts.scheme == "http" and not (is_plain_http_allowed or is_loopback(host)):
+        raise ConfigError(
+            f"{where} is {quoted(url)}: plain http to another host shows records to the network; "
+            "use https, or allow_plain_http where that is meant"
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """True for this machine's own addresses and for `localhost`."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
