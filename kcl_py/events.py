@@ -40,6 +40,15 @@ class TableCreated(Event, frozen=True, kw_only=True):
     table: str
 
 
+class TableTakenOver(Event, frozen=True, kw_only=True):
+    """A Java fleet's lease table is ours now. Its workers must stay stopped."""
+
+    level: Level = "warning"
+    table: str
+    kind: str
+    leases: int
+
+
 class WorkerReady(Event, frozen=True, kw_only=True):
     """Every start position is durable: nothing that is put from now on can be missed."""
 

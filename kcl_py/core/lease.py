@@ -12,6 +12,7 @@ from typing import Self
 import msgspec
 
 from kcl_py.core.checkpoint import SHARD_END, Checkpoint
+from kcl_py.core.session import is_native_owner
 from kcl_py.core.shard import HashRange
 
 RECREATED_COUNTER_STEP = 1_000_000
@@ -54,6 +55,11 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     def is_finished(self) -> bool:
         """True once the whole shard is done."""
         return self.checkpoint.is_shard_end
+
+    @property
+    def is_owner_native(self) -> bool:
+        """True unless somebody other than a kcl_py session is the effective owner."""
+        return self.effective_owner is None or is_native_owner(self.effective_owner)
 
     def picked_up(self, by: str, binding: Binding) -> "Change":
         """Take the lease for a new epoch; the new counter is the epoch's fencing token.
@@ -114,6 +120,10 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     def bound(self, binding: Binding) -> "Change":
         """Adopt a row that belongs to nobody yet, or to a table that was restored with the operator's consent."""
         return self._to(binding=binding)
+
+    def taken_over(self, binding: Binding) -> "Change":
+        """Take the row from a Java fleet that has been silent, for whoever asks first."""
+        return self._to(owner=None, checkpoint_owner=None, held_by=None, binding=binding)
 
     def recreated(self) -> "Lease":
         """The row its holder writes again after it vanished."""

@@ -5,7 +5,7 @@ from enum import Enum
 import msgspec
 
 from kcl_py.core.lease import Lease
-from kcl_py.core.session import Session, is_native_owner
+from kcl_py.core.session import Session
 
 
 class TableKind(Enum):
@@ -43,8 +43,7 @@ class TableSnapshot(msgspec.Struct, frozen=True, kw_only=True):
         left beside it: that is how a table looks after `--take-over`.
         """
         is_ours = bool(self.leases) and all(
-            lease.binding is not None and (lease.effective_owner is None or is_native_owner(lease.effective_owner))
-            for lease in self.leases
+            lease.binding is not None and lease.is_owner_native for lease in self.leases
         )
         if is_ours:
             return TableKind.NATIVE

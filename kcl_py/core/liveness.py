@@ -1,0 +1,44 @@
+"""Which sessions are alive, judged by what was seen to change on our own clock (fleet.md, section 2).
+
+A session is silent when its beat has stayed the same for longer than the failover time while we were able to watch.
+Watching counts only while our own conditional writes succeed and our own loop does not stall; whenever either fails,
+every window begins anew, so that a throttled table or a suspended machine does not look like everybody's death.
+"""
+
+import msgspec
+
+
+class _Window(msgspec.Struct):
+    beat: int
+    since: float  # when this beat was first seen, or watching began anew
+
+
+class Liveness:
+    """What one observer knows of the others' beats. `now` is the observer's own clock in seconds, and only grows."""
+
+    def __init__(self, failover_seconds: float) -> None:
+        self._failover_seconds = failover_seconds
+        self._windows: dict[str, _Window] = {}
+        self._watched_at: float | None = None
+
+    def saw(self, beats: dict[str, int], now: float) -> None:
+        """Note the beats of all sessions, by a consistent read that was begun at `now`; others are forgotten."""
+        if self._watched_at is not None and now - self._watched_at > self._failover_seconds / 2:
+            self.restart(now)
+        self._watched_at = now
+        for key in self._windows.keys() - beats.keys():
+            del self._windows[key]
+        for key, beat in beats.items():
+            window = self._windows.get(key)
+            if window is None or window.beat != beat:
+                self._windows[key] = _Window(beat, now)
+
+    def restart(self, now: float) -> None:
+        """Begin every window anew: our own write failed, or we were not looking."""
+        for window in self._windows.values():
+            window.since = now
+
+    def silent(self, now: float) -> tuple[str, ...]:
+        """The sessions whose beat stayed the same for longer than the failover time, longest first."""
+        quiet = [key for key, window in self._windows.items() if now - window.since > self._failover_seconds]
+        return tuple(sorted(quiet, key=lambda key: (self._windows[key].since, key)))

@@ -1,0 +1,134 @@
+"""May this worker use this lease table? Decided once, before anything is written (fleet.md, sections 1 and 3)."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+from kcl_py.config import Config
+from kcl_py.core.lease import Binding, Change, Lease
+from kcl_py.core.shard import Shard
+from kcl_py.core.table import TableKind, TableSnapshot
+from kcl_py.errors import ConditionFailed, TableRefused
+from kcl_py.events import OddRowFound, TableCreated, TableTakenOver
+from kcl_py.interfaces import LeaseTable
+from kcl_py.retrying import Sleep
+from kcl_py.runtime.user_code import Emitter
+
+_SILENCE_FAILOVERS = 3
+
+
+class Admission:
+    """Looks at the table, refuses it or makes it ours."""
+
+    def __init__(
+        self,
+        table: LeaseTable,
+        config: Config,
+        binding: Binding,
+        *,
+        clock: Callable[[], float],
+        emit: Emitter,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        self._table = table
+        self._config = config
+        self._binding = binding
+        self._clock = clock
+        self._emit = emit
+        self._sleep = sleep
+
+    async def admit(self, listing: tuple[Shard, ...]) -> TableSnapshot:
+        """Check the table against the stream's shards, and adopt the rows that belong to nobody yet.
+
+        Returns:
+            The table as it now stands.
+
+        Raises:
+            TableRefused: it is another fleet's, stream's, application's or restored table; nothing was changed.
+        """
+        snapshot = await self._table.snapshot()
+        for odd in snapshot.odd_rows:
+            self._emit(OddRowFound(key=odd.key, reason=odd.reason))
+        if snapshot.kind is TableKind.FRESH:
+            self._emit(TableCreated(table=self._config.table_name))
+            return snapshot
+        self._check_bindings(snapshot.leases)
+        self._check_checkpoints(snapshot.leases, listing)
+        is_foreign = snapshot.kind is not TableKind.NATIVE
+        if is_foreign:
+            await self._wait_for_silence(snapshot.kind)
+        strays = [lease for lease in snapshot.leases if is_foreign or lease.binding != self._binding]
+        for lease in strays:
+            await self._adopt(lease)
+        if not strays:
+            return snapshot
+        if is_foreign:
+            self._emit(TableTakenOver(table=self._config.table_name, leases=len(strays), kind=snapshot.kind.value))
+        return await self._table.snapshot()
+
+    def _check_bindings(self, leases: tuple[Lease, ...]) -> None:
+        table = self._config.table_name
+        for binding in {lease.binding for lease in leases if lease.binding is not None}:
+            if binding.stream != self._binding.stream:
+                raise TableRefused(
+                    f"lease table {table} belongs to stream {binding.stream}, and this worker reads "
+                    f"{self._binding.stream} (ARN@creation time): give this stream an application or a table of its "
+                    "own, or delete the table if the old stream is gone for good"
+                )
+            if binding.application != self._binding.application:
+                raise TableRefused(
+                    f"lease table {table} belongs to application {binding.application}, not "
+                    f"{self._binding.application}: give every application a table of its own"
+                )
+            ids = (binding.table_id, self._binding.table_id)
+            if None not in ids and ids[0] != ids[1] and not self._config.accept_restored_table:
+                raise TableRefused(
+                    f"lease table {table} was restored from a backup: its checkpoints lie in the past, and records "
+                    "after them will be processed again; say --accept-restored-table to go on"
+                )
+
+    def _check_checkpoints(self, leases: tuple[Lease, ...], listing: tuple[Shard, ...]) -> None:
+        """An unbound row is adopted only if its checkpoint can be one of this stream's."""
+        first = {shard.shard_id: int(shard.starting_sequence_number) for shard in listing}
+        for lease in leases:
+            fits = not lease.checkpoint.is_number or int(lease.checkpoint.sequence_number) >= first.get(lease.key, 0)
+            if lease.binding is None and not fits:
+                raise TableRefused(
+                    f"lease table {self._config.table_name}: the checkpoint of {lease.key} lies before that shard "
+                    "began, so it comes from another stream: use the table of this stream, or delete the row"
+                )
+
+    async def _wait_for_silence(self, kind: TableKind) -> None:
+        table = self._config.table_name
+        if not self._config.take_over:
+            raise TableRefused(
+                f"lease table {table} belongs to {kind.value}: stop its workers and say --take-over to go on from "
+                "their checkpoints, or choose another table with --table-name"
+            )
+        before = await self._table.foreign_pulse()
+        until = self._clock() + _SILENCE_FAILOVERS * self._config.failover_seconds
+        while self._clock() < until:
+            await self._sleep(min(self._config.failover_seconds / 2, max(0.05, until - self._clock())))
+            moved = _moved(before, await self._table.foreign_pulse())
+            if moved:
+                raise TableRefused(
+                    f"lease table {table} is in use by {kind.value} ({moved} changed just now): stop those workers "
+                    "first; they must stay stopped after --take-over"
+                )
+
+    async def _adopt(self, lease: Lease) -> None:
+        row: Lease | None = lease
+        while row is not None and (row.binding != self._binding or not row.is_owner_native):
+            try:
+                await self._table.write(self._adoption(row))
+            except ConditionFailed:
+                row = await self._table.lease(row.key)
+            else:
+                return
+
+    def _adoption(self, row: Lease) -> Change:
+        return row.bound(self._binding) if row.is_owner_native else row.taken_over(self._binding)
+
+
+def _moved(before: Mapping[str, str], after: Mapping[str, str]) -> str | None:
+    changed = [key for key in sorted(before.keys() | after.keys()) if before.get(key) != after.get(key)]
+    return changed[0] if changed else None
