@@ -1,0 +1,156 @@
+"""The model as a door: what the runtime reads from when there is no network."""
+
+import asyncio
+from collections.abc import Callable
+from typing import NoReturn, TypeVar
+
+from kcl_py.core.position import ReadFrom
+from kcl_py.core.record import Record
+from kcl_py.core.shard import ChildShard, HashRange, Shard
+from kcl_py.errors import IteratorExpired, SequenceRefused, ServiceError, StreamNotFound, Throttled
+from kcl_py.interfaces import Page, ShardFilter, StreamDescription
+from kcl_py.local import answers, requests
+from kcl_py.local.kinesis_error import KinesisError
+from kcl_py.local.kinesis_model import KinesisModel
+from kcl_py.local.operations import perform
+from kcl_py.local.requests import Request
+
+EPOCH_MS = 1_767_225_600_000  # 2026-01-01T00:00:00Z, where a loop's time begins
+_A = TypeVar("_A")
+
+
+def loop_clock_ms() -> int:
+    """The running loop's time, as if it had begun with 2026, so that virtual time gives the same run every time."""
+    return EPOCH_MS + round(asyncio.get_running_loop().time() * 1_000)
+
+
+class LocalStream:
+    """The `Stream` door on a stream of a `KinesisModel` in this process. It waits for nothing.
+
+    Args:
+        model: that has the stream.
+        name: of the stream.
+        clock_ms: milliseconds since the epoch; the running loop's time if absent. Whoever else calls the model must
+            use the same clock.
+    """
+
+    def __init__(self, model: KinesisModel, name: str, *, clock_ms: Callable[[], int] = loop_clock_ms) -> None:
+        self.model = model
+        self.name = name
+        self.clock_ms = clock_ms
+
+    async def describe(self) -> StreamDescription:
+        """See `Stream.describe`."""
+        answer = self._ask(
+            requests.DescribeStreamSummary(stream_name=self.name), answers.DescribeStreamSummaryAnswer
+        ).stream_description_summary
+        return StreamDescription(
+            name=answer.stream_name,
+            arn=answer.stream_arn,
+            created_at_seconds=int(answer.stream_creation_timestamp),
+            retention_hours=answer.retention_period_hours,
+            service_time_ms=self.clock_ms() // 1_000 * 1_000,  # a Date header has whole seconds
+        )
+
+    async def list_shards(self, shard_filter: ShardFilter | None = None) -> tuple[Shard, ...]:
+        """See `Stream.list_shards`."""
+        request = requests.ListShards(stream_name=self.name, shard_filter=_filter_of(shard_filter))
+        shards: list[Shard] = []
+        while True:
+            page = self._ask(request, answers.ListShardsAnswer)
+            shards.extend(_shard_of(shard) for shard in page.shards)
+            if page.next_token is None:
+                return tuple(sorted(shards, key=lambda shard: shard.age_order))
+            request = requests.ListShards(next_token=page.next_token)
+
+    async def open(self, shard_id: str, position: ReadFrom) -> str:
+        """See `Stream.open`."""
+        request = requests.GetShardIterator(
+            stream_name=self.name,
+            shard_id=shard_id,
+            shard_iterator_type=position.kind,
+            starting_sequence_number=position.sequence_number,
+            timestamp=None if position.timestamp_ms is None else position.timestamp_ms / 1_000,
+        )
+        return self._ask(request, answers.GetShardIteratorAnswer).shard_iterator
+
+    async def read(self, iterator: str, limit: int) -> Page:
+        """See `Stream.read`."""
+        request = requests.GetRecords(shard_iterator=iterator, limit=limit)
+        answer = self._ask(request, answers.GetRecordsAnswer)
+        return Page(
+            records=[
+                Record(
+                    data=record.data,
+                    partition_key=record.partition_key,
+                    sequence_number=record.sequence_number,
+                    arrival_timestamp_seconds=record.approximate_arrival_timestamp,
+                )
+                for record in answer.records
+            ],
+            next_iterator=answer.next_shard_iterator,
+            child_shards=tuple(
+                ChildShard(
+                    shard_id=child.shard_id,
+                    hash_range=_range_of(child.hash_key_range),
+                    parent_shard_ids=child.parent_shards,
+                )
+                for child in answer.child_shards
+            ),
+            millis_behind_latest=answer.millis_behind_latest,
+            size_bytes=sum(record.size_bytes for record in answer.records),
+        )
+
+    async def close(self) -> None:
+        """Nothing to let go of."""
+
+    def _ask(self, request: Request, kind: type[_A]) -> _A:
+        try:
+            answer = perform(self.model, request, self.clock_ms())
+        except KinesisError as error:
+            _raise_translated(error, request)
+        assert isinstance(answer, kind)
+        return answer
+
+
+def _raise_translated(error: KinesisError, request: Request) -> NoReturn:
+    """Raise what the door's docstrings promise in place of an answer's error code."""
+    match error.code:
+        case "ResourceNotFoundException":
+            raise StreamNotFound(error.message) from error
+        case "ExpiredIteratorException":
+            raise IteratorExpired(error.message) from error
+        case "ProvisionedThroughputExceededException" | "LimitExceededException":
+            raise Throttled(error.message) from error
+        case "InvalidArgumentException" if isinstance(request, requests.GetShardIterator):
+            raise SequenceRefused(error.message) from error
+        case "InvalidArgumentException" if isinstance(request, requests.GetRecords):
+            raise IteratorExpired(error.message) from error
+        case _:
+            raise ServiceError(str(error)) from error
+
+
+def _filter_of(shard_filter: ShardFilter | None) -> requests.ShardFilter | None:
+    if shard_filter is None:
+        return None
+    return requests.ShardFilter(
+        type=shard_filter.kind,
+        shard_id=shard_filter.shard_id,
+        timestamp=None if shard_filter.timestamp_ms is None else shard_filter.timestamp_ms / 1_000,
+    )
+
+
+def _shard_of(shard: answers.Shard) -> Shard:
+    return Shard(
+        shard_id=shard.shard_id,
+        hash_range=_range_of(shard.hash_key_range),
+        parent_shard_ids=tuple(
+            parent for parent in (shard.parent_shard_id, shard.adjacent_parent_shard_id) if parent is not None
+        ),
+        starting_sequence_number=shard.sequence_number_range.starting_sequence_number,
+        ending_sequence_number=shard.sequence_number_range.ending_sequence_number,
+    )
+
+
+def _range_of(hash_key_range: answers.HashKeyRange) -> HashRange:
+    return HashRange(int(hash_key_range.starting_hash_key), int(hash_key_range.ending_hash_key))
