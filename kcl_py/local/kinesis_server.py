@@ -4,7 +4,6 @@ AWS JSON 1.1: a POST whose `X-Amz-Target` names the operation, blobs in base64, 
 Credentials are neither needed nor read.
 """
 
-import asyncio
 import itertools
 import logging
 import time

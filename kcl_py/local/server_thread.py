@@ -31,7 +31,7 @@ class ServerThread:
         """
         listening: Future[None] = Future()
         self._is_stopping = asyncio.Event()
-        self._thread = Thread(target=lambda: asyncio.run(self._serve(listening)), name="kcl_py-kinesis", daemon=True)
+        self._thread = Thread(target=self._run, args=(listening,), name="kcl_py-kinesis", daemon=True)
         self._thread.start()
         try:
             listening.result()
@@ -54,6 +54,13 @@ class ServerThread:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+    def _run(self, listening: "Future[None]") -> None:
+        try:
+            asyncio.run(self._serve(listening))
+        finally:
+            if not listening.done():
+                listening.set_exception(RuntimeError("the server's thread ended before it listened"))
 
     async def _serve(self, listening: "Future[None]") -> None:
         self._loop = asyncio.get_running_loop()
