@@ -52,7 +52,7 @@ SDK_ERRORS: tuple[type[Exception], ...] = (
     ResponseParserError,
     OSError,  # connection resets and timeouts that nothing wrapped
 )
-"""What a call through boto3, aioboto3 or pynamodb may raise, and `translated` takes. All else is a programming error."""
+"""What a call through boto3, aioboto3 or pynamodb may raise, and `translated` takes; all else is a bug in ours."""
 
 _ERROR_OF_CODE: dict[str, type[ServiceError]] = {
     **dict.fromkeys(
@@ -153,6 +153,12 @@ def translated(error: Exception, operation: str, resource: str) -> KclError:
     if isinstance(error, ClientError):
         return _of_answer(error, operation, call)
     return _of_no_answer(error, call)
+
+
+def code_of(error: KclError) -> str:
+    """The service's own code behind a translated error; empty if there was none."""
+    cause = error.__cause__
+    return str(cause.response.get("Error", {}).get("Code", "")) if isinstance(cause, ClientError) else ""
 
 
 def _of_no_answer(error: Exception, call: str) -> KclError:

@@ -1,0 +1,171 @@
+"""Calls to one DynamoDB endpoint, made by pynamodb in a few threads, each tried once.
+
+pynamodb's models are not used: a model keeps its connection on the class, which two applications in one process would
+share, and refuses a whole page of rows when one of them does not parse. Its connection, conditions and update
+expressions are what the lease table is built on.
+"""
+
+import asyncio
+import threading
+import zlib
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import boto3
+import msgspec
+from botocore import xform_name
+from botocore.config import Config
+from botocore.parsers import ResponseParserError
+from pynamodb.connection.base import Connection, MetaTable
+
+from kcl_py.aws.translate import SDK_ERRORS, translated
+from kcl_py.errors import ConfigError, CredentialsError
+
+THREADS_MAX = 8
+CONNECT_TIMEOUT_SECONDS = 2.0
+READ_TIMEOUT_SECONDS = 4.0
+CALL_TIMEOUT_SECONDS = 8.0
+
+Answer = TypeVar("Answer")
+_json_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_making_client = threading.Lock()  # a boto3 session must not make two clients at once, and may be shared by tables
+
+
+class TableConnection:
+    """One table's calls: run in threads, ended by a deadline, their errors translated.
+
+    Args:
+        table_name: the lease table.
+        session: credentials and region come from here; None makes a session of its own from the standard AWS settings.
+        region: overrides the session's.
+        endpoint_url: overrides AWS_ENDPOINT_URL_DYNAMODB, AWS_ENDPOINT_URL and the profile's.
+        executor: where calls run; None makes one of `THREADS_MAX` threads, which `close` ends.
+        connect_timeout_seconds: for a connection to be accepted.
+        read_timeout_seconds: between two packets of an answer.
+        call_timeout_seconds: for a whole call, waiting for a thread included.
+    """
+
+    def __init__(
+        self,
+        table_name: str,
+        *,
+        session: boto3.Session | None = None,
+        region: str | None = None,
+        endpoint_url: str | None = None,
+        executor: Executor | None = None,
+        connect_timeout_seconds: float = CONNECT_TIMEOUT_SECONDS,
+        read_timeout_seconds: float = READ_TIMEOUT_SECONDS,
+        call_timeout_seconds: float = CALL_TIMEOUT_SECONDS,
+    ) -> None:
+        self.table_name = table_name
+        self._call_timeout_seconds = call_timeout_seconds
+        self._own_executor = None if executor else ThreadPoolExecutor(THREADS_MAX, thread_name_prefix="kcl_py-table")
+        self._executor = executor or self._own_executor
+        config = Config(
+            connect_timeout=connect_timeout_seconds,
+            read_timeout=read_timeout_seconds,
+            max_pool_connections=THREADS_MAX,
+            retries={"total_max_attempts": 1, "mode": "standard"},
+            tcp_keepalive=True,
+        )
+        self._connection = _SessionConnection(session, region, endpoint_url, config)
+
+    def describe_keys(self, description: dict[str, Any]) -> None:
+        """Tell pynamodb a table's keys, as DescribeTable or CreateTable names them; it asks for them before a call."""
+        if description["TableName"] not in self._connection.known_tables:
+            self._connection.add_meta_table(MetaTable(description))
+
+    async def call(
+        self, operation: str, function: Callable[[Connection], Answer], table_name: str | None = None
+    ) -> Answer:
+        """Run one pynamodb call.
+
+        Args:
+            operation: DynamoDB's name of what `function` does, for messages.
+            function: makes the call on the connection that it is given.
+            table_name: the table that it is about, if not this one.
+
+        Raises:
+            KclError: see `translate`. `ServiceUnavailable` after the deadline; the call may then still reach the table.
+        """
+        try:
+            async with asyncio.timeout(self._call_timeout_seconds):
+                return await asyncio.get_running_loop().run_in_executor(self._executor, function, self._connection)
+        except SDK_ERRORS as error:
+            failure = translated(error, f"dynamodb:{operation}", f"table {table_name or self.table_name}")
+            # an SDK error about credentials may quote what was signed
+            raise failure from (None if isinstance(failure, CredentialsError) else error)
+
+    async def send(
+        self, operation: str, parameters: Mapping[str, object], table_name: str | None = None
+    ) -> dict[str, Any]:
+        """Run an operation that pynamodb has no method for, or not all parameters of; see `call`."""
+        method = xform_name(operation)
+        request = {"TableName": table_name or self.table_name, **parameters}
+
+        def send(connection: Connection) -> dict[str, Any]:
+            answer: dict[str, Any] = getattr(connection.client, method)(**request)
+            return answer
+
+        return await self.call(operation, send, table_name)
+
+    async def close(self) -> None:
+        """End the threads, once the calls in flight have met their timeouts, and the connections."""
+        if self._own_executor is not None:
+            await asyncio.to_thread(self._own_executor.shutdown, wait=True, cancel_futures=True)
+        self._connection.close()
+
+
+class _SessionConnection(Connection):
+    """pynamodb's connection on a client that a boto3 session makes.
+
+    pynamodb itself makes clients from a new botocore session, with static keys at most: no profile, role or refreshed
+    credentials of a session that the user passed.
+    """
+
+    def __init__(
+        self, session: boto3.Session | None, region: str | None, endpoint_url: str | None, config: Config
+    ) -> None:
+        super().__init__(extra_headers={})  # not None, which would ask pynamodb's process-wide settings
+        self._session = session
+        self._parameters = {"region_name": region, "endpoint_url": endpoint_url, "config": config}
+        self._is_signing = False
+
+    @property
+    def known_tables(self) -> frozenset[str]:
+        """The tables whose keys pynamodb was told."""
+        return frozenset(self._tables)
+
+    @property
+    def client(self) -> Any:
+        """The client; made anew as long as there are no credentials, because botocore remembers their absence."""
+        with _making_client:
+            if self._client is None or not self._is_signing:
+                self._session = self._session or boto3.Session()
+                self._is_signing = self._session.get_credentials() is not None
+                try:
+                    self._client = self._session.client("dynamodb", **self._parameters)
+                except ValueError as error:  # botocore's for an address that is none
+                    raise ConfigError(f"the DynamoDB endpoint cannot be used: {error}") from None
+                self._client.meta.events.register("before-parse.dynamodb.*", _refuse_garbled)
+            return self._client
+
+    def close(self) -> None:
+        """Close the pooled connections."""
+        if self._client is not None:
+            self._client.close()
+
+
+def _refuse_garbled(response_dict: dict[str, Any], **_: object) -> None:
+    """Refuse what botocore would read as an empty answer, which here would mean: no such row, or an empty table."""
+    if response_dict["status_code"] != 200:
+        return
+    body = response_dict["body"]
+    checksum = response_dict["headers"].get("x-amz-crc32")
+    if checksum is not None and str(zlib.crc32(body)) != checksum:
+        raise ResponseParserError("the answer does not match its x-amz-crc32")
+    try:
+        _json_object.decode(body)
+    except msgspec.DecodeError:
+        raise ResponseParserError("the answer is not a JSON object") from None
