@@ -1,0 +1,146 @@
+"""Faults for the LeaseTable door, by rule: the one place where tests and the simulation make a table misbehave."""
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Literal, TypeVar
+
+import msgspec
+
+from kcl_py.core.lease import Change, Lease
+from kcl_py.core.session import Session
+from kcl_py.core.table import TableSnapshot
+from kcl_py.errors import ServiceUnavailable, Throttled
+from kcl_py.interfaces import LeaseTable
+
+Operation = Literal[
+    "prepare", "snapshot", "lease", "lease_keys_of", "create", "write", "session", "write_session", "foreign_pulse"
+]
+Answer = TypeVar("Answer")
+
+
+class Fault(msgspec.Struct, kw_only=True):
+    """A rule: what goes wrong, and with which calls.
+
+    Attributes:
+        kind: `fail` (nothing is done, no answer), `lose_answer` (it is done, no answer), `throttle` (nothing is done,
+            told to slow down), `delay` (done `seconds` late), `delay_answer` (done at once, answered `seconds` late),
+            `stale_index` (`lease_keys_of` answers what it answered the time before).
+        operation: the door's method; None for every one.
+        key: the row, entry or owner that the call is about; None for every one.
+        nth: hits only this matching call, counted from 1; None for all.
+        times: hits at most so many calls; None for no limit.
+        seconds: how late, for the delays.
+    """
+
+    kind: Literal["fail", "lose_answer", "throttle", "delay", "delay_answer", "stale_index"]
+    operation: Operation | None = None
+    key: str | None = None
+    nth: int | None = None
+    times: int | None = None
+    seconds: float = 0.0
+    matches: int = 0  # counted by the table
+    hits: int = 0  # counted by the table
+
+    def strikes(self, operation: str, key: str | None) -> bool:
+        """Count a call; True if this rule is for it."""
+        if self.operation not in (None, operation) or self.key not in (None, key):
+            return False
+        self.matches += 1
+        if self.nth not in (None, self.matches) or self.hits == self.times:
+            return False
+        self.hits += 1
+        return True
+
+
+class FaultyLeaseTable:
+    """A lease table seen through a bad network: one per worker, around a table that they share.
+
+    Args:
+        table: the table behind it.
+        faults: rules, tried in order; the first that strikes decides.
+
+    Attributes:
+        faults: may be changed while the table is in use.
+        calls: every call so far, as (operation, key), in order.
+    """
+
+    def __init__(self, table: LeaseTable, faults: Iterable[Fault] = ()) -> None:
+        self.faults = list(faults)
+        self.calls: list[tuple[str, str | None]] = []
+        self._table = table
+        self._last_keys: dict[str, tuple[str, ...]] = {}
+        self._lock = threading.Lock()
+
+    async def prepare(self) -> str | None:
+        """See `LeaseTable.prepare`."""
+        return await self._through("prepare", None, self._table.prepare)
+
+    async def snapshot(self) -> TableSnapshot:
+        """See `LeaseTable.snapshot`."""
+        return await self._through("snapshot", None, self._table.snapshot)
+
+    async def lease(self, key: str) -> Lease | None:
+        """See `LeaseTable.lease`."""
+        return await self._through("lease", key, lambda: self._table.lease(key))
+
+    async def lease_keys_of(self, owner: str) -> tuple[str, ...]:
+        """See `LeaseTable.lease_keys_of`."""
+        fault = self._fault("lease_keys_of", owner)
+        if fault is not None and fault.kind == "stale_index":
+            return self._last_keys.get(owner, ())
+        keys = await _suffered(fault, "lease_keys_of", lambda: self._table.lease_keys_of(owner))
+        self._last_keys[owner] = keys
+        return keys
+
+    async def create(self, lease: Lease) -> bool:
+        """See `LeaseTable.create`."""
+        return await self._through("create", lease.key, lambda: self._table.create(lease))
+
+    async def write(self, change: Change) -> None:
+        """See `LeaseTable.write`."""
+        await self._through("write", change.before.key, lambda: self._table.write(change))
+
+    async def session(self, key: str) -> Session | None:
+        """See `LeaseTable.session`."""
+        return await self._through("session", key, lambda: self._table.session(key))
+
+    async def write_session(self, before: Session | None, after: Session | None) -> None:
+        """See `LeaseTable.write_session`."""
+        named = before or after
+        key = None if named is None else named.key
+        await self._through("write_session", key, lambda: self._table.write_session(before, after))
+
+    async def foreign_pulse(self) -> Mapping[str, str]:
+        """See `LeaseTable.foreign_pulse`."""
+        return await self._through("foreign_pulse", None, self._table.foreign_pulse)
+
+    async def close(self) -> None:
+        """Close the table behind."""
+        await self._table.close()
+
+    async def _through(self, operation: Operation, key: str | None, call: Callable[[], Awaitable[Answer]]) -> Answer:
+        return await _suffered(self._fault(operation, key), operation, call)
+
+    def _fault(self, operation: Operation, key: str | None) -> Fault | None:
+        with self._lock:
+            self.calls.append((operation, key))
+            return next((fault for fault in self.faults if fault.strikes(operation, key)), None)
+
+
+async def _suffered(fault: Fault | None, operation: str, call: Callable[[], Awaitable[Answer]]) -> Answer:
+    """Make the call, with what the fault does to it."""
+    if fault is None:
+        return await call()
+    if fault.kind == "fail":
+        raise ServiceUnavailable(f"{operation} got no usable answer (fault: it never arrived)")
+    if fault.kind == "throttle":
+        raise Throttled(f"{operation} was throttled (fault); nothing was done")
+    if fault.kind == "delay":
+        await asyncio.sleep(fault.seconds)
+    answer = await call()
+    if fault.kind == "lose_answer":
+        raise ServiceUnavailable(f"{operation} got no usable answer (fault: it was lost)")
+    if fault.kind == "delay_answer":
+        await asyncio.sleep(fault.seconds)
+    return answer

@@ -1,0 +1,168 @@
+"""The LeaseTable door in memory: what DynamoDB promises about conditional writes, and no network."""
+
+import threading
+from collections.abc import Mapping
+
+import msgspec
+
+from kcl_py.core.lease import Change, Lease
+from kcl_py.core.session import Session, is_native_owner
+from kcl_py.core.table import OddRow, TableSnapshot
+from kcl_py.errors import ConditionFailed, TableError, TableMissing
+
+
+class MemoryLeaseTable:
+    """A lease table that any number of workers share by sharing the object, from any threads and event loops.
+
+    Args:
+        create_table: false makes `prepare` raise `TableMissing` while the table does not exist.
+        exists: the table stands there before anybody prepared it.
+
+    Attributes:
+        odd_rows: items that do not parse, by key, with the reason. Tests may change this and the next two.
+        foreign_entries: what a Java fleet keeps beside the leases, by key, with the value that moves while it lives.
+        legacy_tables: names of tables that a Java fleet keeps beside this one.
+    """
+
+    def __init__(self, *, create_table: bool = True, exists: bool = False) -> None:
+        self.odd_rows: dict[str, str] = {}
+        self.foreign_entries: dict[str, str] = {}
+        self.legacy_tables: tuple[str, ...] = ()
+        self._create_table = create_table
+        self._exists = exists
+        self._incarnation = int(exists)
+        self._leases: dict[str, Lease] = {}
+        self._sessions: dict[str, Session] = {}
+        self._lock = threading.Lock()  # held for an operation, never across an await
+
+    async def prepare(self) -> str | None:
+        """See `LeaseTable.prepare`."""
+        with self._lock:
+            if not self._exists:
+                if not self._create_table:
+                    raise TableMissing("the table in memory does not exist, and create_table is off")
+                self._exists = True
+                self._incarnation += 1
+            return f"memory-table-{self._incarnation}"
+
+    async def snapshot(self) -> TableSnapshot:
+        """See `LeaseTable.snapshot`."""
+        with self._lock:
+            return TableSnapshot(
+                leases=tuple(self._leases[key] for key in sorted(self._leases)),
+                sessions=tuple(self._sessions[key] for key in sorted(self._sessions)),
+                odd_rows=tuple(OddRow(key, reason) for key, reason in sorted(self.odd_rows.items())),
+                foreign_entries=tuple(sorted(self.foreign_entries)),
+                legacy_tables=self.legacy_tables,
+            )
+
+    async def lease(self, key: str) -> Lease | None:
+        """See `LeaseTable.lease`."""
+        with self._lock:
+            self._check_exists()
+            if key in self.odd_rows:
+                raise TableError(f"row {key} does not parse: {self.odd_rows[key]}; repair or delete it")
+            return self._leases.get(key)
+
+    async def lease_keys_of(self, owner: str) -> tuple[str, ...]:
+        """See `LeaseTable.lease_keys_of`; this one is never stale."""
+        with self._lock:
+            self._check_exists()
+            return tuple(sorted(key for key, lease in self._leases.items() if lease.owner == owner))
+
+    async def create(self, lease: Lease) -> bool:
+        """See `LeaseTable.create`."""
+        with self._lock:
+            self._check_exists()
+            if self._is_taken(lease.key):
+                return False
+            self._leases[lease.key] = lease
+            return True
+
+    async def write(self, change: Change) -> None:
+        """See `LeaseTable.write`."""
+        with self._lock:
+            self._check_exists()
+            before, row = change.before, self._leases.get(change.before.key)
+            if row is None or _guard(row) != _guard(before):
+                raise ConditionFailed(f"row {before.key} is not as it was seen; nothing was written")
+            changed = {name: getattr(change.after, name) for name in change.changed_fields}
+            self._leases[before.key] = msgspec.structs.replace(row, **changed)
+
+    async def session(self, key: str) -> Session | None:
+        """See `LeaseTable.session`."""
+        with self._lock:
+            self._check_exists()
+            return self._sessions.get(key)
+
+    async def write_session(self, before: Session | None, after: Session | None) -> None:
+        """See `LeaseTable.write_session`."""
+        key = _session_key(before, after)
+        with self._lock:
+            self._check_exists()
+            entry = self._sessions.get(key)
+            if before is None:
+                is_as_seen = not self._is_taken(key)
+            else:
+                is_as_seen = entry is not None and _session_guard(entry) == _session_guard(before)
+            if not is_as_seen:
+                raise ConditionFailed(f"entry {key} is not as it was seen; nothing was written")
+            if after is None:
+                del self._sessions[key]
+            else:
+                self._sessions[key] = after
+
+    async def foreign_pulse(self) -> Mapping[str, str]:
+        """See `LeaseTable.foreign_pulse`."""
+        with self._lock:
+            return self.foreign_entries | {
+                key: f"{lease.owner} {lease.checkpoint_owner} {lease.counter}"
+                for key, lease in self._leases.items()
+                if any(owner is not None and not is_native_owner(owner) for owner in _owners(lease))
+            }
+
+    async def close(self) -> None:
+        """Nothing to let go of: other workers may still use the object."""
+
+    def put(self, lease: Lease) -> None:
+        """Write a row as an outsider would: whole, and whatever stands there."""
+        with self._lock:
+            self._leases[lease.key] = lease
+
+    def delete(self, key: str) -> None:
+        """Delete a row or a worker entry as an outsider would."""
+        with self._lock:
+            self._leases.pop(key, None)
+            self._sessions.pop(key, None)
+
+    def drop(self) -> None:
+        """Delete the table; the next `prepare` creates another, with another id."""
+        with self._lock:
+            self._exists = False
+            self._leases.clear()
+            self._sessions.clear()
+
+    def _is_taken(self, key: str) -> bool:
+        return any(key in items for items in (self._leases, self._sessions, self.odd_rows, self.foreign_entries))
+
+    def _check_exists(self) -> None:
+        if not self._exists:
+            raise TableMissing("the table in memory does not exist")
+
+
+def _owners(lease: Lease) -> tuple[str | None, str | None]:
+    return lease.owner, lease.checkpoint_owner
+
+
+def _guard(lease: Lease) -> tuple[str | None, str | None, int]:
+    return lease.owner, lease.checkpoint_owner, lease.counter
+
+
+def _session_key(before: Session | None, after: Session | None) -> str:
+    named = before or after
+    assert named is not None, "one of the two sessions names the entry"
+    return named.key
+
+
+def _session_guard(session: Session) -> tuple[int, bool]:
+    return session.beat, session.is_revoked
