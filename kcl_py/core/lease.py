@@ -13,7 +13,7 @@ import msgspec
 
 from kcl_py.core.checkpoint import SHARD_END, Checkpoint
 from kcl_py.core.session import is_native_owner
-from kcl_py.core.shard import HashRange
+from kcl_py.core.shard import ChildShard, HashRange, Shard
 
 RECREATED_COUNTER_STEP = 1_000_000
 """A row that its holder writes anew starts this far above the counter it remembers: no old writer can match it."""
@@ -45,6 +45,17 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     start_at_ms: int | None = None  # what LATEST or a start time meant when the row was made
     caught_up_at_ms: int | None = None  # idle at the tip then, with everything checkpointed
     binding: Binding | None = None  # absent = unbound
+
+    @classmethod
+    def for_shard(cls, shard: Shard | ChildShard, checkpoint: Checkpoint, start_at_ms: int | None = None) -> "Lease":
+        """The new row of a shard that nobody owns yet."""
+        return cls(
+            key=shard.shard_id,
+            checkpoint=checkpoint,
+            parent_shard_ids=tuple(sorted(shard.parent_shard_ids)),
+            hash_range=shard.hash_range,
+            start_at_ms=start_at_ms,
+        )
 
     @property
     def effective_owner(self) -> str | None:
@@ -150,9 +161,15 @@ class Change(msgspec.Struct, frozen=True):
         )
 
     def guarded_by(self, row: Lease) -> Self:
-        """The same change, tried against the owners that `row` names; its counter is the one that was tried before."""
+        """The same change, tried against the owners that `row` names; its counter is the one that was tried before.
+
+        A change that is not about the owners leaves them as `row` has them: a hand-off that was opened meanwhile stays.
+        """
         before = msgspec.structs.replace(self.before, owner=row.owner, checkpoint_owner=row.checkpoint_owner)
-        return type(self)(before, self.after)
+        if {"owner", "checkpoint_owner"}.intersection(self.changed_fields):
+            return type(self)(before, self.after)
+        after = msgspec.structs.replace(self.after, owner=row.owner, checkpoint_owner=row.checkpoint_owner)
+        return type(self)(before, after)
 
     @property
     def changed_fields(self) -> tuple[str, ...]:

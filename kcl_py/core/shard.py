@@ -1,5 +1,7 @@
 """A shard as the stream lists it: a hash range, a place in the sequence, and its parents."""
 
+from collections.abc import Iterable
+
 import msgspec
 
 HASH_KEY_MAX = 2**128 - 1
@@ -13,6 +15,25 @@ class HashRange(msgspec.Struct, frozen=True, order=True):
 
     def __contains__(self, hash_key: int) -> bool:
         return self.start <= hash_key <= self.end
+
+    def overlaps(self, other: "HashRange") -> bool:
+        """True if some hash key lies in both."""
+        return self.start <= other.end and other.start <= self.end
+
+    def without(self, ranges: Iterable["HashRange"]) -> tuple["HashRange", ...]:
+        """What remains of this range when `ranges`, which may overlap, are taken out; ascending."""
+        left = []
+        start = self.start
+        for taken in sorted(taken for taken in ranges if self.overlaps(taken)):
+            if taken.start > start:
+                left.append(HashRange(start, taken.start - 1))
+            start = max(start, taken.end + 1)
+        if start <= self.end:
+            left.append(HashRange(start, self.end))
+        return tuple(left)
+
+
+EVERY_HASH_KEY = HashRange(0, HASH_KEY_MAX)
 
 
 class Shard(msgspec.Struct, frozen=True, kw_only=True):

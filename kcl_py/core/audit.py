@@ -1,0 +1,95 @@
+"""What is wrong in a table, and what may go: missing children, trimmed shards, holes, and rows that have had their day.
+
+Whatever is deleted or given up needs two listings that agree; what is created needs only one, because a row too many
+does no harm and a row too few loses records (fleet.md, section 8).
+"""
+
+from kcl_py.core.checkpoint import TRIM_HORIZON
+from kcl_py.core.lease import Lease
+from kcl_py.core.lineage import Lineage, has_moved_on
+from kcl_py.core.shard import EVERY_HASH_KEY, HashRange
+from kcl_py.core.shard_end import ShardEnd
+
+
+def missing_children(lineage: Lineage) -> tuple[Lease, ...]:
+    """The rows to make again below shards that ended, oldest first: every listed child of theirs without a row."""
+    listing = lineage.listing
+    wanted = {
+        child
+        for lease in lineage.leases.values()
+        if lease.is_finished
+        for child in (*lease.child_shard_ids, *listing.child_ids.get(lease.key, ()))
+    }
+    return tuple(
+        Lease.for_shard(shard, TRIM_HORIZON)
+        for shard in listing.shards.values()
+        if shard.shard_id in wanted and shard.shard_id not in lineage.leases
+    )
+
+
+def removable(lineage: Lineage) -> tuple[Lease, ...]:
+    """The finished rows that may be deleted, on condition that they still say SHARD_END.
+
+    All children have moved on from their start, all parents' rows are gone, and the listings agree that the shard is
+    gone as well, so that no late create finds an empty place.
+    """
+    return tuple(
+        lease
+        for lease in lineage.leases.values()
+        if lease.is_finished
+        and lineage.listings.lack(lease.key)
+        and not any(parent in lineage.leases for parent in lease.parent_shard_ids)
+        and all(_has_moved_on(lineage, child) for child in _children_ids(lineage, lease))
+    )
+
+
+def trimmed(lineage: Lineage) -> tuple[Lease, ...]:
+    """The unfinished rows whose shard is gone: the listings agree that it is, and know its part of the hash range."""
+    return tuple(lease for lease in lineage.leases.values() if not lease.is_finished and _is_trimmed(lineage, lease))
+
+
+def end_of_trimmed(lease: Lease, lineage: Lineage) -> ShardEnd:
+    """Who follows a trimmed shard: its listed children, and the oldest listed shards of its hash range.
+
+    They begin at TRIM_HORIZON whatever the start position: what they hold follows the lease's checkpoint.
+    """
+    listing = lineage.listing
+    heirs = {child.shard_id for child in listing.children_of(lease.key)}
+    heirs |= {
+        root.shard_id
+        for root in listing.roots
+        if lease.hash_range is None or root.hash_range.overlaps(lease.hash_range)
+    }
+    return ShardEnd(
+        tuple(Lease.for_shard(shard, TRIM_HORIZON) for key, shard in listing.shards.items() if key in heirs)
+    )
+
+
+def holes(lineage: Lineage) -> tuple[HashRange, ...]:
+    """The parts of the hash range that no unfinished row covers; a row without a range has that of its listed shard.
+
+    One look is not proof: rows are read one after the other, and a shard may end in between. Read the rows around a
+    hole consistently, and repair what `missing_leases` and `missing_children` then still name.
+    """
+    ranges = []
+    for lease in lineage.leases.values():
+        shard = lineage.listing.shards.get(lease.key)
+        hash_range = lease.hash_range or (shard.hash_range if shard else None)
+        if not lease.is_finished and hash_range is not None:
+            ranges.append(hash_range)
+    return EVERY_HASH_KEY.without(ranges)
+
+
+def _children_ids(lineage: Lineage, lease: Lease) -> set[str]:
+    rows = {child.key for child in lineage.children_of(lease.key)}
+    return rows.union(lease.child_shard_ids, lineage.listing.child_ids.get(lease.key, ()))
+
+
+def _has_moved_on(lineage: Lineage, shard_id: str) -> bool:
+    row = lineage.leases.get(shard_id)
+    return row is not None and has_moved_on(row)
+
+
+def _is_trimmed(lineage: Lineage, lease: Lease) -> bool:
+    listings = lineage.listings
+    return listings.lack(lease.key) and listings.agree(lambda listing: listing.reaches(lease.hash_range))

@@ -1,0 +1,94 @@
+"""Parents before children: a shard may start when all that its parents held is done, or can never be had.
+
+A parent with a row is awaited until the row says SHARD_END. A parent without a row is awaited too, unless one of four
+reasons says that nothing is left of it to wait for (fleet.md, section 8); they stand in `Lineage._is_out_of_scope`.
+Both parents of a merge count.
+"""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from kcl_py.core.checkpoint import AT_TIMESTAMP, LATEST
+from kcl_py.core.lease import Lease
+from kcl_py.core.listing import Listing, Listings
+
+
+class Gate(msgspec.Struct, frozen=True):
+    """Whether a shard may start, and what it waits for.
+
+    Attributes:
+        unfinished: parents whose row does not say SHARD_END yet.
+        missing: parents without a row that may still hold records: `missing_leases` makes a row for those that are
+            listed; those that are not are given up once two listings agree.
+    """
+
+    unfinished: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+
+    @property
+    def is_open(self) -> bool:
+        """True if the shard may start."""
+        return not self.unfinished and not self.missing
+
+    @property
+    def parents(self) -> tuple[str, ...]:
+        """Every parent that is waited for."""
+        return tuple(sorted(self.unfinished + self.missing))
+
+    def __str__(self) -> str:
+        reasons = [f"{parent} is not finished" for parent in self.unfinished]
+        reasons += [f"{parent} has no row, and may still be in the stream" for parent in self.missing]
+        return "; ".join(reasons) or "may start"
+
+
+def has_moved_on(lease: Lease) -> bool:
+    """True once something of the shard is done: its checkpoint is a number or SHARD_END."""
+    return lease.checkpoint.is_number or lease.is_finished
+
+
+class Lineage:
+    """The rows of one stream and its listings, joined by who descends from whom.
+
+    Attributes:
+        leases: every row, by shard id.
+        listings: what the stream listed, unfiltered.
+    """
+
+    def __init__(self, leases: Iterable[Lease], listings: Listings) -> None:
+        self.leases = {lease.key: lease for lease in leases}
+        self.listings = listings
+        self._children: dict[str, list[Lease]] = {}
+        for lease in self.leases.values():
+            for parent in lease.parent_shard_ids:
+                self._children.setdefault(parent, []).append(lease)
+
+    @property
+    def listing(self) -> Listing:
+        """The newest listing; an empty one if there is none."""
+        return self.listings.newest or Listing.of(())
+
+    def children_of(self, shard_id: str) -> tuple[Lease, ...]:
+        """The rows that name this shard as a parent."""
+        return tuple(self._children.get(shard_id, ()))
+
+    def may_start(self, lease: Lease) -> Gate:
+        """Judge whether what follows the lease's checkpoint may be delivered."""
+        unfinished, missing = [], []
+        for parent in lease.parent_shard_ids:
+            row = self.leases.get(parent)
+            if row is None:
+                if not self._is_out_of_scope(parent, lease):
+                    missing.append(parent)
+            elif not row.is_finished:
+                unfinished.append(parent)
+        return Gate(tuple(unfinished), tuple(missing))
+
+    def _is_out_of_scope(self, parent: str, lease: Lease) -> bool:
+        """Why a parent without a row need not be waited for."""
+        return (
+            has_moved_on(lease)  # it was decided before: the child has delivered
+            or lease.checkpoint in (LATEST, AT_TIMESTAMP)  # a start that leaves the past out
+            or any(has_moved_on(other) for other in self.children_of(parent) if other.key != lease.key)
+            or self.listings.agree(lambda listing: lease.key in listing and parent not in listing)
+        )
