@@ -11,7 +11,7 @@ from typing import Self
 
 import msgspec
 
-from kcl_py.core.checkpoint import SHARD_END, Checkpoint
+from kcl_py.core.checkpoint import AT_TIMESTAMP, LATEST, SHARD_END, Checkpoint
 from kcl_py.core.session import is_native_owner
 from kcl_py.core.shard import ChildShard, HashRange, Shard
 
@@ -72,28 +72,36 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
         """True unless somebody other than a kcl_py session is the effective owner."""
         return self.effective_owner is None or is_native_owner(self.effective_owner)
 
-    def picked_up(self, by: str, binding: Binding) -> "Change":
+    def picked_up(self, by: str, binding: Binding, start_at_ms: int | None = None) -> "Change":
         """Take the lease for a new epoch; the new counter is the epoch's fencing token.
 
         `by` must have read the row consistently, and may do this only to a row that is its own, unowned, or owned by a
         session that is revoked or has no entry.
+
+        Args:
+            by: the session's key.
+            binding: adopted along with the lease.
+            start_at_ms: what a start sentinel means from now on, if the row does not say it yet.
         """
         switched = self.effective_owner not in (None, by)
+        is_unresolved = self.checkpoint in (LATEST, AT_TIMESTAMP) and self.start_at_ms is None
         return self._to(
             owner=by,
             checkpoint_owner=None,
             held_by=by,
             owner_switches=self.owner_switches + switched,
             binding=binding,
+            start_at_ms=start_at_ms if is_unresolved else self.start_at_ms,
         )
 
     def checkpointed(self, position: Checkpoint) -> "Change":
         """Record progress.
 
         Raises:
-            ValueError: `position` is behind the row's checkpoint (law S5), or is SHARD_END, which `ended` writes.
+            ValueError: `position` is behind the row's checkpoint (law S5), or is no place in the shard; SHARD_END is
+                written by `ended`.
         """
-        if position < self.checkpoint or position.is_shard_end:
+        if position < self.checkpoint or not (position.is_number or position == self.checkpoint) or self.is_finished:
             raise ValueError(f"{self.key}: {position} does not follow the checkpoint {self.checkpoint}")
         return self._to(
             checkpoint=position,

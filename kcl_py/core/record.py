@@ -40,3 +40,7 @@ class Record(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     def __repr__(self) -> str:
         """Name the record by its place only: payloads and keys never reach a log by accident."""
         return f"Record({self.sequence_number}/{self.sub_sequence_number}, {len(self.data)} B)"
+
+    def __rich_repr__(self) -> list[tuple[str, object]]:
+        """The same for rich, which would otherwise print every field."""
+        return [("place", f"{self.sequence_number}/{self.sub_sequence_number}"), ("bytes", len(self.data))]
