@@ -11,16 +11,13 @@ from typing import Annotated, Any, Literal, Self, get_type_hints
 
 import msgspec
 
-from kcl_py import endpoint, worker_ids
+from kcl_py import endpoint, stream_names, worker_ids
 from kcl_py.config_source import Source, sources
 from kcl_py.core.position import StartPosition
 from kcl_py.errors import ConfigError
 from kcl_py.printable import quoted
 from kcl_py.setting import COUNT, DURATION, SIZE, START, SWITCH, TAGS, TEXT, Setting, choice
 
-_STREAM = re.compile(
-    r"[a-zA-Z0-9_.-]{1,128}|arn:aws[a-z-]*:kinesis:[a-z0-9-]+:\d{12}:stream/[a-zA-Z0-9_.-]{1,128}", re.ASCII
-)  # the API reference's patterns of StreamName and StreamARN
 _TABLE = re.compile(r"[a-zA-Z0-9_.-]{3,255}", re.ASCII)  # DynamoDB's rule
 
 
@@ -224,7 +221,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def stream_name(self) -> str:
         """The stream's name, also where `stream` is its ARN."""
-        return self.stream.rpartition("/")[2]
+        return stream_names.name_of(self.stream)
 
     @classmethod
     def load(cls, cli: Mapping[str, object], env: Mapping[str, str], directory: Path) -> Self:
@@ -254,8 +251,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         return cls(**values)
 
     def _check_names(self) -> None:
-        if not _STREAM.fullmatch(self.stream):
-            raise ConfigError(f"stream is {quoted(self.stream)}; expected a stream's name or ARN")
+        stream_names.check(self.stream)
         if not self.application.isprintable():
             raise ConfigError(f"application is {quoted(self.application)}; expected printable text")
         if not _TABLE.fullmatch(self.table_name):
@@ -269,7 +265,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     def _check_combinations(self) -> None:
         if self.endpoint_url is not None:
             endpoint.check(self.endpoint_url, "endpoint_url", is_plain_http_allowed=self.allow_plain_http)
-        of_the_arn = self.stream.split(":")[3] if self.stream.startswith("arn:") else None
+        of_the_arn = stream_names.region_of(self.stream)
         if self.region is not None and of_the_arn not in (None, self.region):
             raise ConfigError(f"region is {quoted(self.region)}, and the stream's ARN says {of_the_arn}; leave one out")
         if not self.create_table:

@@ -34,6 +34,7 @@ _TRUTH = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no"
 class Form(msgspec.Struct, frozen=True):
     """What a value looks like in text or in a file, and what it is in Python."""
 
+    metavar: str  # stands for the value in the command line's help
     expected: str  # completes "expected …"
     read: Callable[[object], Any]  # from text, or from what TOML has of its own; ValueError if it is neither
     is_value: Callable[[object], bool]  # would the Python constructor take it
@@ -124,13 +125,16 @@ def choice(*words: str) -> Form:
             raise ValueError
         return str(raw)
 
-    return Form(" or ".join(words), read, lambda value: value in words)
+    return Form("|".join(words), " or ".join(words), read, lambda value: value in words)
 
 
-TEXT = Form("text that is not empty", _read_text, lambda value: isinstance(value, str) and bool(value.strip()))
-COUNT = Form("a whole number", _read_count, lambda value: isinstance(value, int) and not isinstance(value, bool))
-SWITCH = Form("true or false", _read_switch, lambda value: isinstance(value, bool), lambda value: str(value).lower())
+TEXT = Form("TEXT", "text that is not empty", _read_text, lambda value: isinstance(value, str) and bool(value.strip()))
+COUNT = Form("N", "a whole number", _read_count, lambda value: isinstance(value, int) and not isinstance(value, bool))
+SWITCH = Form(
+    "", "true or false", _read_switch, lambda value: isinstance(value, bool), lambda value: str(value).lower()
+)
 DURATION = Form(
+    "DURATION",
     "a duration with its unit, such as 10s, 500ms, 2m or 1h",
     lambda raw: _read_quantity(raw, _SECONDS),
     _is_number,
@@ -138,6 +142,7 @@ DURATION = Form(
     "a number of seconds",
 )
 SIZE = Form(
+    "SIZE",
     "a size with its unit, such as 64MiB or 1GB",
     _read_bytes,
     COUNT.is_value,
@@ -145,6 +150,7 @@ SIZE = Form(
     "a whole number of bytes",
 )
 START = Form(
+    "TRIM_HORIZON|LATEST|TIME",
     "TRIM_HORIZON, LATEST or a time with its zone, such as 2026-03-01T09:00:00Z",
     _read_start,
     lambda value: isinstance(value, StartPosition),
@@ -152,6 +158,7 @@ START = Form(
     "a StartPosition, such as StartPosition.LATEST",
 )
 TAGS = Form(
+    "NAME=TEXT,…",
     "names and values, such as team=data,env=prod",
     _read_tags,
     _are_tags,

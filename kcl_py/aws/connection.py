@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from aiobotocore.config import AioConfig
 
-from kcl_py import __version__, endpoint
+from kcl_py import __version__, endpoint, stream_names
 from kcl_py.aws.async_session import Session, async_session
 from kcl_py.aws.calls import Calls, MalformedAnswer, OnRetry
 from kcl_py.errors import ConfigError, StreamError
@@ -49,12 +49,15 @@ class Connection:
             deadline_seconds: see `Calls`.
             patience_seconds: see `Calls`.
             on_retry: see `Calls`.
+
+        Raises:
+            ConfigError: `stream` is neither a name nor an ARN.
         """
-        is_arn = stream.startswith("arn:")
-        self.stream_name = stream.rpartition("/")[2]
-        self.address: dict[str, str] = {"StreamARN": stream} if is_arn else {"StreamName": stream}
+        stream_names.check(stream)
+        self.stream_name = stream_names.name_of(stream)
+        self.address = {"StreamARN" if stream_names.is_arn(stream) else "StreamName": stream}
         self._session = session
-        self._region = region or (stream.split(":")[3] if is_arn else None)
+        self._region = region or stream_names.region_of(stream)
         self._endpoint_url = endpoint_url
         self._is_plain_http_allowed = is_plain_http_allowed
         self._connections_max = connections_max

@@ -1,0 +1,36 @@
+"""How a stream is called: by its name, or by its ARN, which also tells the region."""
+
+import re
+
+from kcl_py.errors import ConfigError
+from kcl_py.printable import quoted
+
+# the patterns of StreamName and StreamARN in the API reference
+_NAME_OR_ARN = re.compile(
+    r"[a-zA-Z0-9_.-]{1,128}|arn:aws[a-z-]*:kinesis:[a-z0-9-]+:\d{12}:stream/[a-zA-Z0-9_.-]{1,128}", re.ASCII
+)
+
+
+def check(stream: str, where: str = "stream") -> None:
+    """Refuse what is neither a name nor an ARN.
+
+    Raises:
+        ConfigError: naming `where`.
+    """
+    if not _NAME_OR_ARN.fullmatch(stream):
+        raise ConfigError(f"{where} is {quoted(stream)}; expected a stream's name or ARN")
+
+
+def is_arn(stream: str) -> bool:
+    """True for an ARN, False for a name."""
+    return stream.startswith("arn:")
+
+
+def name_of(stream: str) -> str:
+    """The name, also out of an ARN."""
+    return stream.rpartition("/")[2]
+
+
+def region_of(stream: str) -> str | None:
+    """The region that an ARN names; None for a name."""
+    return stream.split(":")[3] if is_arn(stream) else None
