@@ -130,7 +130,11 @@ class LeaseTable(Protocol):
         """
 
     async def session(self, key: str) -> Session | None:
-        """Read one worker entry; None if it is absent."""
+        """Read one worker entry; None if it is absent.
+
+        Raises:
+            TableError: what stands there is no session of ours.
+        """
 
     async def write_session(self, before: Session | None, after: Session | None) -> None:
         """Create (`before` None), change, or delete (`after` None) a worker entry.

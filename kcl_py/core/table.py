@@ -32,7 +32,7 @@ class TableSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     sessions: tuple[Session, ...] = ()
     odd_rows: tuple[OddRow, ...] = ()
     foreign_entries: tuple[str, ...] = ()  # keys of non-lease items that no kcl_py wrote
-    untyped_leases: tuple[str, ...] = ()  # keys of lease rows without `entityType`
+    untyped_leases: tuple[str, ...] = ()  # keys of lease rows, odd ones too, without `entityType`
     legacy_tables: tuple[str, ...] = ()  # CoordinatorState and WorkerMetricStats tables that exist beside this one
 
     @property
@@ -40,19 +40,17 @@ class TableSnapshot(msgspec.Struct, frozen=True, kw_only=True):
         """Whose table this is.
 
         A table whose every lease is bound by kcl_py and owned by nobody else is native, whatever a stopped Java fleet
-        left beside it: that is how a table looks after `--take-over`.
+        left beside it: that is how a table looks after `--take-over`. One whose rows name other workers is never
+        native, even if nothing else of their fleet can be seen.
         """
-        is_ours = bool(self.leases) and all(
-            lease.binding is not None and lease.is_owner_native for lease in self.leases
+        is_ours = all(lease.is_owner_native for lease in self.leases)
+        is_bound = bool(self.leases) and all(lease.binding is not None for lease in self.leases)
+        evidence = (
+            (is_bound and is_ours, TableKind.NATIVE),
+            (bool(self.legacy_tables), TableKind.LEGACY_3_X),
+            (bool(self.foreign_entries), TableKind.JAVA_3_5),
+            (bool(self.untyped_leases), TableKind.KCL_2_X),
+            (not is_ours, TableKind.JAVA_3_5),
+            (not self.leases and not self.sessions, TableKind.FRESH),
         )
-        if is_ours:
-            return TableKind.NATIVE
-        if self.legacy_tables:
-            return TableKind.LEGACY_3_X
-        if self.foreign_entries:
-            return TableKind.JAVA_3_5
-        if self.untyped_leases:
-            return TableKind.KCL_2_X
-        if not self.leases and not self.sessions:
-            return TableKind.FRESH
-        return TableKind.NATIVE
+        return next((kind for holds, kind in evidence if holds), TableKind.NATIVE)
