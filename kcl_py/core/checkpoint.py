@@ -65,6 +65,9 @@ class Checkpoint(msgspec.Struct, frozen=True, eq=False):
     def __eq__(self, other: object) -> bool:
         return self._order == other._order if isinstance(other, Checkpoint) else NotImplemented
 
+    def __ne__(self, other: object) -> bool:  # a Struct has its own, which does not ask __eq__
+        return not self == other
+
     def __hash__(self) -> int:
         return hash(self._order)
 
