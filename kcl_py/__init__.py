@@ -1,1 +1,28 @@
-__version__ = "0.1.0"
+"""A Kinesis Client Library in pure Python: subclass `RecordProcessor`, run a `Worker`, lose nothing."""
+
+from kcl_py import events
+from kcl_py._version import __version__
+from kcl_py.config import Config
+from kcl_py.core.batch import RecordBatch
+from kcl_py.core.position import StartPosition
+from kcl_py.core.record import Record
+from kcl_py.errors import CheckpointError, ConfigError, KclError, LeaseLost
+from kcl_py.processor import Checkpointer, RecordProcessor, ShardContext
+from kcl_py.worker import Worker
+
+__all__ = [
+    "CheckpointError",
+    "Checkpointer",
+    "Config",
+    "ConfigError",
+    "KclError",
+    "LeaseLost",
+    "Record",
+    "RecordBatch",
+    "RecordProcessor",
+    "ShardContext",
+    "StartPosition",
+    "Worker",
+    "__version__",
+    "events",
+]

@@ -104,3 +104,7 @@ class ConditionFailed(TableError):
 
 class TableRefused(TableError):
     """The table is not one that this worker may use; nothing was changed."""
+
+
+TROUBLE = (Throttled, ServiceUnavailable, CredentialsError, AccessDenied)
+"""What may pass by itself, or by somebody's hand, while a worker runs: it is tried again, and said aloud."""

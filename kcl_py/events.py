@@ -94,6 +94,14 @@ class WorkerStopped(Event, frozen=True, kw_only=True):
     """All leases are given up and the entry is gone."""
 
 
+class HashRangeHole(Event, frozen=True, kw_only=True):
+    """No unfinished row covers a part of the hash range; rows are made as the listing shows them."""
+
+    level: Level = "warning"
+    start: int
+    end: int
+
+
 class OddRowFound(Event, frozen=True, kw_only=True):
     """A row of the lease table does not parse; it is left alone."""
 

@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 from aiobotocore.config import AioConfig
 
-from kcl_py import __version__, endpoint, stream_names
+from kcl_py import endpoint, stream_names
+from kcl_py._version import __version__
 from kcl_py.aws.async_session import Session, async_session
 from kcl_py.aws.calls import Calls, MalformedAnswer, OnRetry
 from kcl_py.errors import ConfigError, StreamError

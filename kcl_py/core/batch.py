@@ -61,6 +61,11 @@ class RecordBatch(Sequence[Record]):
         """The place of the last record."""
         return Checkpoint.at(self._records[-1])
 
+    @property
+    def size_bytes(self) -> int:
+        """All payloads together, bytes."""
+        return sum(len(record.data) for record in self._records)
+
     def after(self, position: Checkpoint) -> "RecordBatch | None":
         """What follows `position`, or None if nothing does: a failed batch is delivered again from there."""
         if position < self.first:

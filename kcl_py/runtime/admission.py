@@ -23,7 +23,6 @@ class Admission:
         self,
         table: LeaseTable,
         config: Config,
-        binding: Binding,
         *,
         clock: Callable[[], float],
         emit: Emitter,
@@ -31,12 +30,12 @@ class Admission:
     ) -> None:
         self._table = table
         self._config = config
-        self._binding = binding
+        self._binding: Binding
         self._clock = clock
         self._emit = emit
         self._sleep = sleep
 
-    async def admit(self, listing: tuple[Shard, ...]) -> TableSnapshot:
+    async def admit(self, listing: tuple[Shard, ...], binding: Binding) -> TableSnapshot:
         """Check the table against the stream's shards, and adopt the rows that belong to nobody yet.
 
         Returns:
@@ -45,6 +44,7 @@ class Admission:
         Raises:
             TableRefused: it is another fleet's, stream's, application's or restored table; nothing was changed.
         """
+        self._binding = binding
         snapshot = await self._table.snapshot()
         for odd in snapshot.odd_rows:
             self._emit(OddRowFound(key=odd.key, reason=odd.reason))

@@ -9,12 +9,20 @@ import asyncio
 from collections.abc import Callable
 
 from kcl_py.core.lease import Change, Lease, Settlement, settle
-from kcl_py.errors import AccessDenied, ConditionFailed, CredentialsError, LeaseLost, ServiceUnavailable, Throttled
+from kcl_py.errors import (
+    TROUBLE,
+    AccessDenied,
+    ConditionFailed,
+    CredentialsError,
+    LeaseLost,
+    ServiceUnavailable,
+    Throttled,
+)
 from kcl_py.interfaces import LeaseTable
 from kcl_py.retrying import Sleep, jittered, retrying
 
 _PAUSE = jittered(0.1, 2.0)
-_TRY_AGAIN = (Throttled, ServiceUnavailable, ConditionFailed, CredentialsError, AccessDenied)
+_TRY_AGAIN = (*TROUBLE, ConditionFailed)
 Transition = Callable[[Lease], Change]
 
 

@@ -7,6 +7,7 @@ live in two threads and never know.
 
 import asyncio
 import contextlib
+import itertools
 import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
@@ -16,6 +17,7 @@ import msgspec
 from kcl_py.core.checkpoint import Checkpoint
 from kcl_py.core.lease import Lease
 from kcl_py.core.shard import ChildShard
+from kcl_py.errors import LeaseLost
 
 # -- what the keeper tells ----------------------------------------------------------------------------------------
 
@@ -58,58 +60,70 @@ FromKeeper = Yours | Lost | DeadlineIs | Answer | KeeperFailed
 # -- what the data plane asks -------------------------------------------------------------------------------------
 
 
-class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """Asked under the fencing token of the epoch it belongs to."""
-
-    request_id: int
-    shard_id: str
-    fencing_token: int
-
-
-class SaveCheckpoint(Request, frozen=True, kw_only=True):
+class SaveCheckpoint(msgspec.Struct, frozen=True):
     """Everything up to `position` is done."""
 
     position: Checkpoint
 
 
-class PrepareCheckpoint(Request, frozen=True, kw_only=True):
+class PrepareCheckpoint(msgspec.Struct, frozen=True):
     """A checkpoint at `position` is about to follow."""
 
     position: Checkpoint
     state: bytes | None
 
 
-class NoteCaughtUp(Request, frozen=True, kw_only=True):
-    """The shard is idle at its tip, with everything checkpointed."""
+class NoteCaughtUp(msgspec.Struct, frozen=True):
+    """At `at` of the shared clock the shard was idle at its tip, with everything checkpointed."""
+
+    at: float
 
 
-class ConfirmEnd(Request, frozen=True, kw_only=True):
+class ConfirmEnd(msgspec.Struct, frozen=True):
     """The service gave no next iterator and no children. Answered with the children, or None if the shard is open."""
 
 
-class EndShard(Request, frozen=True, kw_only=True):
+class EndShard(msgspec.Struct, frozen=True):
     """Every record of the shard is done."""
 
     children: tuple[ChildShard, ...]
 
 
-class LetGo(Request, frozen=True, kw_only=True):
+class LetGo(msgspec.Struct, frozen=True):
     """Give the lease up, with this progress."""
 
     position: Checkpoint | None
 
 
-class ShardMissing(Request, frozen=True, kw_only=True):
-    """The service does not know the shard: look whether the stream is still the same."""
+class ShardMissing(msgspec.Struct, frozen=True):
+    """The service does not know the shard: look whether the stream is still the same. Needs no answer."""
 
 
-class Closed(Request, frozen=True, kw_only=True):
-    """No call of this epoch runs any more, and none will: the shard may be picked up again."""
+class Closed(msgspec.Struct, frozen=True):
+    """No call of this epoch runs any more, and none will: the shard may be picked up again. Needs no answer."""
 
 
-FromDataPlane = (
-    SaveCheckpoint | PrepareCheckpoint | NoteCaughtUp | ConfirmEnd | EndShard | LetGo | ShardMissing | Closed
-)
+Matter = SaveCheckpoint | PrepareCheckpoint | NoteCaughtUp | ConfirmEnd | EndShard | LetGo | ShardMissing | Closed
+
+
+class Request(msgspec.Struct, frozen=True):
+    """What the data plane asks, under the fencing token of the epoch it belongs to."""
+
+    request_id: int
+    shard_id: str
+    fencing_token: int
+    matter: Matter
+
+
+class Leaving(msgspec.Struct, frozen=True):
+    """The worker drains: mark the entry, pick nothing up any more, go on serving requests."""
+
+
+class Quit(msgspec.Struct, frozen=True):
+    """No consumer is left: give up what is still held, take the entry away, and end."""
+
+
+FromDataPlane = Request | Leaving | Quit
 
 Message = TypeVar("Message")
 
@@ -158,6 +172,72 @@ class Mailbox:
     def __init__(self) -> None:
         self.to_keeper: Box[FromDataPlane] = Box()
         self.to_data_plane: Box[FromKeeper] = Box()
+
+
+class KeeperLine:
+    """The data plane's end: asks, and waits for the answer."""
+
+    def __init__(self, mailbox: Mailbox) -> None:
+        self._mailbox = mailbox
+        self._ids = itertools.count(1)
+        self._open: dict[int, asyncio.Future[object]] = {}
+        self._is_cut = False
+
+    async def ask(self, shard_id: str, fencing_token: int, matter: Matter) -> object:
+        """Send a request and return what the keeper answers.
+
+        Raises:
+            LeaseLost: the epoch of this fencing token is over.
+            KclError: whatever else the keeper met.
+        """
+        if self._is_cut:
+            raise LeaseLost("the worker has stopped")
+        request_id = next(self._ids)
+        answer: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        self._open[request_id] = answer
+        self._mailbox.to_keeper.put(Request(request_id, shard_id, fencing_token, matter))
+        try:
+            return await answer
+        finally:
+            del self._open[request_id]
+
+    def tell(self, shard_id: str, fencing_token: int, matter: Matter) -> None:
+        """Send something that needs no answer."""
+        self._mailbox.to_keeper.put(Request(0, shard_id, fencing_token, matter))
+
+    def answered(self, answer: Answer) -> None:
+        """Hand an answer to whoever waits for it, if anybody still does."""
+        waiting = self._open.get(answer.request_id)
+        if waiting is None or waiting.done():
+            return
+        if answer.error is not None:
+            waiting.set_exception(answer.error)
+        else:
+            waiting.set_result(answer.result)
+
+    def hang_up(self) -> None:
+        """The keeper is gone: whoever waits, or asks later, has lost its lease."""
+        self._is_cut = True
+        for waiting in self._open.values():
+            if not waiting.done():
+                waiting.set_exception(LeaseLost("the worker has stopped"))
+
+
+class EpochLine:
+    """The line of one epoch: everything said on it carries the shard and the fencing token."""
+
+    def __init__(self, line: KeeperLine, lease: Lease) -> None:
+        self._line = line
+        self.shard_id = lease.key
+        self.fencing_token = lease.counter
+
+    async def ask(self, matter: Matter) -> object:
+        """See `KeeperLine.ask`."""
+        return await self._line.ask(self.shard_id, self.fencing_token, matter)
+
+    def tell(self, matter: Matter) -> None:
+        """See `KeeperLine.tell`."""
+        self._line.tell(self.shard_id, self.fencing_token, matter)
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

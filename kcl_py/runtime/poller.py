@@ -50,6 +50,7 @@ class Poller:
         report_missing: Callable[[], None],
         may_have_gap: Callable[[], bool],
         emit: Emitter,
+        clock: Callable[[], float],
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         """Prepare to read.
@@ -66,6 +67,7 @@ class Poller:
             report_missing: told when the service does not know the shard.
             may_have_gap: whether records may have been trimmed after the start; asked once, if the first is not there.
             emit: where events go.
+            clock: the clock shared with the keeper, seconds.
             sleep: how to wait.
         """
         self._stream = stream
@@ -78,11 +80,14 @@ class Poller:
         self._report_missing = report_missing
         self._may_have_gap = may_have_gap
         self._emit = emit
+        self._clock = clock
         self._sleep = sleep
         self._anchor = start.sequence_number  # must come first, or something was trimmed; None once it was looked for
         self._fetched: str | None = None  # sequence number of the last record put into the buffer
         self._has_read = False
-        self.is_at_tip = False  # the last read was empty, and nothing was behind it
+        self.tip_seen_at: float | None = (
+            None  # when the last read began (shared clock), if it was empty and nothing was behind
+        )
 
     async def run(self) -> None:
         """Read to the end of the shard, then return.
@@ -106,24 +111,24 @@ class Poller:
         finally:
             if page is None:
                 self._buffer.give_back(reserved)
-        is_closed = page.next_iterator is None
-        if is_closed and not page.child_shards:
+        following = page.next_iterator
+        if following is None and not page.child_shards:
             children = await self._confirm_end()
-            is_closed = children is not None
-            page = msgspec.structs.replace(page, child_shards=children or ())
-        if page.records or is_closed:
+            page = msgspec.structs.replace(
+                page, child_shards=children or (), next_iterator=None if children else iterator
+            )
+        if page.records or page.next_iterator is None:
             self._buffer.put(page, reserved)
         else:
             self._buffer.give_back(reserved)
         if page.records:
             self._fetched = page.records[-1].sequence_number
-        if is_closed:
+        if page.next_iterator is None:
             return None
-        return page.next_iterator or await self._open()
+        return following if following is not None else await self._open()
 
     async def _fetch(self, iterator: str) -> Page:
         page: Page = await self._retrying()(self._read, iterator)
-        self.is_at_tip = not page.records and not page.millis_behind_latest
         return self._checked(page)
 
     def _checked(self, page: Page) -> Page:
@@ -158,7 +163,7 @@ class Poller:
         loop = asyncio.get_running_loop()
         while (wait := self._pace.seconds_to_wait(loop.time())) > 0:
             await self._sleep(wait)
-        began = loop.time()
+        began, began_at = loop.time(), self._clock()
         page: Page | None = None
         try:
             page = await self._stream.read(iterator, self._page_records_max)
@@ -166,6 +171,7 @@ class Poller:
             size = page.size_bytes if page is not None else 0
             is_idle = page is not None and not page.records and not page.millis_behind_latest
             self._pace.answered(began, loop.time(), size, is_idle=is_idle)
+            self.tip_seen_at = began_at if is_idle else None
         self._has_read = True
         return page
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import inspect
 import queue
 import threading
 import traceback
@@ -108,7 +109,9 @@ class UserCode:
 
     async def _await(self, method: str, function: Callable[..., object], arguments: tuple[object, ...]) -> None:
         try:
-            await function(*arguments)  # type: ignore[misc]
+            awaitable = function(*arguments)
+            if inspect.isawaitable(awaitable):  # the methods that a processor inherits return nothing at once
+                await awaitable
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if task is not None and task.cancelling():

@@ -1,0 +1,115 @@
+"""Calls a processor when that is allowed, and again when it raised (law S11).
+
+A call begins only while the session's deadline is ahead and the shard is not to be let go. One that raises is tried
+again with growing pauses; after `retry_attempts` the shard stands still and is tried again slowly, for as long as it
+takes. Nothing is ever skipped.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from kcl_py.events import ProcessorFailed
+from kcl_py.retrying import jittered, retrying
+from kcl_py.runtime.user_code import ProcessorRaised, UserCode
+from kcl_py.runtime.workplace import Workplace
+
+_FIRST_PAUSE_SECONDS = 0.5
+
+
+class Attendant:
+    """One processor instance and the rules for calling it."""
+
+    def __init__(self, shard_id: str, place: Workplace) -> None:
+        self._shard_id = shard_id
+        self._place = place
+        self._quick_pause = jittered(_FIRST_PAUSE_SECONDS, place.config.retry_backoff_max_seconds)
+        self._stopping = asyncio.Event()
+        self.user = UserCode(place.factory, name=f"kcl-py {shard_id}")
+
+    def stop(self) -> None:
+        """Begin no call that waits, and try none again."""
+        self._stopping.set()
+
+    async def create(self) -> bool:
+        """Make the processor; False if told to stop before that worked."""
+        return await self._persist(self.user.create)
+
+    async def call(self, method: str, *arguments: object) -> bool:
+        """Call a method until it returns; False if told to stop before it did."""
+        return await self._persist(lambda: self.user.call(method, *arguments))
+
+    async def call_with(self, method: str, arguments: Callable[[int], tuple[object, ...] | None]) -> bool:
+        """Call a method until it returns, with arguments made for each attempt; None means that nothing is left to do.
+
+        Args:
+            method: its name.
+            arguments: given the attempt, from 1.
+        """
+        attempts = 0
+
+        async def attempt() -> None:
+            nonlocal attempts
+            attempts += 1
+            made = arguments(attempts)
+            if made is not None:
+                await self.user.call(method, *made)
+
+        return await self._persist(attempt)
+
+    async def call_once(self, method: str, *arguments: object) -> None:
+        """Call a method on the way out; if it raises, that is said and changes nothing."""
+        try:
+            await self.user.call(method, *arguments)
+        except ProcessorRaised as error:
+            self._tell(error, 1, 0.0)
+
+    async def _persist(self, attempt: Callable[[], Awaitable[None]]) -> bool:
+        retry = retrying(
+            ProcessorRaised,
+            pause=self._pause,
+            on_retry=self._tell,
+            is_over=self._stopping.is_set,
+            sleep=lambda seconds: self._unless_stopping(self._place.sleep(seconds)),
+        )
+
+        async def when_allowed() -> bool:
+            if not self._place.deadline.is_ahead:
+                await self._unless_stopping(self._place.deadline.wait_until_ahead())
+            if self._stopping.is_set():
+                return False
+            await attempt()
+            return True
+
+        try:
+            has_returned: bool = await retry(when_allowed)
+        except ProcessorRaised as error:
+            self._tell(error, 1, 0.0)  # the last attempt, because we are to stop
+            return False
+        return has_returned
+
+    def _pause(self, attempts: int) -> float:
+        config = self._place.config
+        return self._quick_pause(attempts) if attempts < config.retry_attempts else config.retry_stopped_seconds
+
+    def _tell(self, error: BaseException, attempt: int, pause_seconds: float) -> None:
+        assert isinstance(error, ProcessorRaised)
+        self._place.emit(
+            ProcessorFailed(
+                shard_id=self._shard_id,
+                method=error.method,
+                error=error.error,
+                attempt=attempt,
+                retry_in_seconds=round(pause_seconds, 3),
+                is_stopped=attempt >= self._place.config.retry_attempts,
+            )
+        )
+
+    async def _unless_stopping(self, waiting: Awaitable[None]) -> None:
+        """Wait, or return early because of a stop."""
+        tasks = asyncio.ensure_future(waiting), asyncio.ensure_future(self._stopping.wait())
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,70 @@
+"""The data plane: one consumer for every lease that the keeper gives, each in a task that is watched."""
+
+import asyncio
+
+from kcl_py.runtime.mailbox import Answer, DeadlineIs, FromKeeper, KeeperFailed, Lost, Mailbox, Yours
+from kcl_py.runtime.shard_consumer import Ending, ShardConsumer
+from kcl_py.runtime.workplace import Workplace
+
+
+class DataPlane:
+    """Lives in one loop, which is also where asynchronous processors run."""
+
+    def __init__(self, place: Workplace, mailbox: Mailbox) -> None:
+        self._place = place
+        self._mailbox = mailbox
+        self._consumers: dict[asyncio.Task[None], ShardConsumer] = {}
+        self._failure: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
+        self._is_draining = False
+        mailbox.to_data_plane.open(self._receive)
+
+    async def wait_for_failure(self) -> BaseException:
+        """Wait until the worker cannot go on, which may be never; return why."""
+        return await asyncio.shield(self._failure)
+
+    async def drain(self) -> None:
+        """Begin no other batch, finish those in flight, checkpoint and let every lease go."""
+        self._is_draining = True
+        for consumer in self._consumers.values():
+            consumer.stop(Ending.LET_GO)
+        if self._consumers:
+            await asyncio.wait(self._consumers)
+
+    async def close(self) -> None:
+        """Stop at once: whatever still runs is left unfinished, and unadvanced."""
+        self._is_draining = True
+        self._mailbox.to_data_plane.close()
+        for task in self._consumers:
+            task.cancel()
+        await asyncio.gather(*self._consumers, return_exceptions=True)
+
+    def _receive(self, message: FromKeeper) -> None:
+        match message:
+            case Yours(lease):
+                self._start(ShardConsumer(lease, self._place))
+            case Lost(shard_id, fencing_token):
+                for consumer in self._consumers.values():
+                    if (consumer.shard_id, consumer.fencing_token) == (shard_id, fencing_token):
+                        consumer.stop(Ending.LOST)
+            case DeadlineIs(at):
+                self._place.deadline.extend(at)
+            case Answer():
+                self._place.line.answered(message)
+            case KeeperFailed(error):
+                self._fail(error)
+
+    def _start(self, consumer: ShardConsumer) -> None:
+        task = asyncio.create_task(consumer.run(), name=f"consume {consumer.shard_id}")
+        self._consumers[task] = consumer
+        task.add_done_callback(self._ended)
+        if self._is_draining:
+            consumer.stop(Ending.LET_GO)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        del self._consumers[task]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        if not self._failure.done():
+            self._failure.set_result(error)

@@ -1,0 +1,220 @@
+"""From the stream's shards to the table's rows: the first ones, the missing ones, and what follows an ended shard."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from kcl_py.config import Config
+from kcl_py.core import audit, bootstrap, shard_end
+from kcl_py.core.bootstrap import Incomplete, Start
+from kcl_py.core.checkpoint import AT_TIMESTAMP, LATEST
+from kcl_py.core.lease import Binding, Lease
+from kcl_py.core.lineage import Lineage
+from kcl_py.core.listing import Listing, Listings
+from kcl_py.core.shard import ChildShard, HashRange
+from kcl_py.core.shard_end import ShardEnd, Unconfirmed
+from kcl_py.core.table import TableSnapshot
+from kcl_py.errors import TROUBLE, ServiceUnavailable, StreamNotFound
+from kcl_py.events import HashRangeHole, LeaseCreated, ServiceTrouble
+from kcl_py.interfaces import LeaseTable, ShardFilter, Stream, StreamDescription
+from kcl_py.retrying import Sleep, jittered, retrying
+from kcl_py.runtime.user_code import Emitter
+
+_FILTER_OF = {"LATEST": "AT_LATEST", "TRIM_HORIZON": "AT_TRIM_HORIZON", "AT_TIMESTAMP": "AT_TIMESTAMP"}
+_LIST_AGAIN = jittered(1.0, 30.0)
+_INCOMPLETE_LISTINGS_MAX = 20
+
+
+class _ListAgain(Exception):
+    """The listing does not say enough yet."""
+
+
+class Discovery:
+    """Knows the stream's listings and makes rows. Used by the keeper alone."""
+
+    def __init__(
+        self,
+        stream: Stream,
+        table: LeaseTable,
+        config: Config,
+        *,
+        clock: Callable[[], float],
+        emit: Emitter,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        self._stream = stream
+        self._table = table
+        self._config = config
+        self._clock = clock
+        self._emit = emit
+        self._sleep = sleep
+        self._holes: tuple[HashRange, ...] = ()
+        self._described_at = 0.0
+        self.listings = Listings()
+        self.description: StreamDescription
+        self.binding: Binding
+
+    # -- at the start -------------------------------------------------------------------------------------------------
+
+    async def open(self, table_id: str | None) -> Listing:
+        """Describe and list the stream; all rows are bound to what is found here.
+
+        Raises:
+            StreamNotFound, AccessDenied, CredentialsError, ServiceUnavailable.
+        """
+        await self._describe()
+        self.binding = Binding(self.description.incarnation, self._config.application, table_id)
+        return await self.list_shards()
+
+    async def make_rows(self, snapshot: TableSnapshot) -> None:
+        """Make the rows that the table lacks; when this returns, every start position is durable.
+
+        Raises:
+            ServiceUnavailable: the stream's listing stays incomplete.
+        """
+        retry = retrying(
+            _ListAgain,
+            pause=_LIST_AGAIN,
+            on_retry=lambda error, _attempt, _pause: self._tell("ListShards", error),
+            attempts_max=_INCOMPLETE_LISTINGS_MAX,
+            sleep=self._sleep,
+        )
+        try:
+            await retry(self._make_rows, snapshot)
+        except _ListAgain as incomplete:
+            raise ServiceUnavailable(
+                f"the listing of stream {self.description.name} stays incomplete: {incomplete}"
+            ) from None
+
+    async def _make_rows(self, snapshot: TableSnapshot) -> None:
+        start = Start(self._config.start, self.service_time_ms)
+        if snapshot.leases:
+            rows = bootstrap.missing_leases(await self.list_shards(), snapshot.leases, start)
+        else:
+            position = self._config.start
+            shard_filter = ShardFilter(_FILTER_OF[position.kind], timestamp_ms=position.timestamp_ms)  # type: ignore[arg-type]
+            rows = bootstrap.first_leases(Listing.of(await self._stream.list_shards(shard_filter)), start)
+        if isinstance(rows, Incomplete):
+            raise _ListAgain(rows.reason)
+        await self.create(rows)
+
+    # -- while running ------------------------------------------------------------------------------------------------
+
+    @property
+    def service_time_ms(self) -> int:
+        """The service's clock now, as far as we know it; never ahead of it by more than the clocks drift apart."""
+        return self.description.service_time_ms + int((self._clock() - self._described_at) * 1000)
+
+    def service_time_at_ms(self, at: float) -> int:
+        """The service's clock at an instant of ours."""
+        return self.service_time_ms - int((self._clock() - at) * 1000)
+
+    def start_at_ms(self, lease: Lease) -> int | None:
+        """What a start sentinel means for a row that does not say it, because a Java worker made it."""
+        if lease.checkpoint == LATEST:
+            return self.service_time_ms - bootstrap.LATEST_MARGIN_MS
+        if lease.checkpoint == AT_TIMESTAMP:
+            return self._config.start.timestamp_ms or 0
+        return None
+
+    def lineage(self, leases: Iterable[Lease]) -> Lineage:
+        """The rows and the listings, joined."""
+        return Lineage(leases, self.listings)
+
+    async def list_shards(self) -> Listing:
+        """List all shards and remember it."""
+        asked_at = self._clock()
+        listing = Listing.of(await self._stream.list_shards())
+        self.listings = self.listings.seen(listing, asked_at)
+        return listing
+
+    async def check_stream(self) -> None:
+        """Make sure that the stream is still the one we began with.
+
+        Raises:
+            StreamNotFound: it is gone, or another one has taken its name.
+        """
+        began_with = self.description.incarnation
+        await self._describe()
+        if self.description.incarnation != began_with:
+            raise StreamNotFound(
+                f"stream {self.description.name} was deleted and created again: its old checkpoints say nothing about "
+                "the new one; start over with another application or table, or delete the lease table"
+            )
+
+    async def audit(self, snapshot: TableSnapshot) -> Lineage:
+        """List the shards and make the rows that are missing; return rows and listings joined."""
+        await self.list_shards()
+        await self.create(audit.missing_children(self.lineage(snapshot.leases)))
+        start = Start(self._config.start, self.service_time_ms)
+        rows = bootstrap.missing_leases(self.lineage(()).listing, snapshot.leases, start)
+        if isinstance(rows, Incomplete):
+            self._tell("ListShards", ServiceUnavailable(rows.reason))
+        else:
+            await self.create(rows)
+        lineage = self.lineage(snapshot.leases)
+        holes = audit.holes(lineage)
+        for hole in holes:
+            if hole in self._holes:  # seen twice: no reshard in passing
+                self._emit(HashRangeHole(start=hole.start, end=hole.end))
+        self._holes = holes
+        return lineage
+
+    async def create(self, leases: Iterable[Lease]) -> None:
+        """Make rows where there are none, in order."""
+        for lease in leases:
+            row = msgspec.structs.replace(lease, binding=self.binding)
+            if await self._table.create(row):
+                self._emit(LeaseCreated(shard_id=row.key, checkpoint=str(row.checkpoint)))
+
+    async def end_of(self, lease: Lease, named: tuple[ChildShard, ...]) -> ShardEnd:
+        """What follows a shard whose records are all done; waits until that is certain."""
+        end = shard_end.shard_end(lease, named, self.listings)
+        attempt = 0
+        while isinstance(end, Unconfirmed):
+            attempt += 1
+            self._tell("ListShards", ServiceUnavailable(end.reason))
+            await self._sleep(_LIST_AGAIN(attempt))
+            await self._list_patiently()
+            end = shard_end.shard_end(lease, named, self.listings)
+        return end
+
+    async def confirm_end(self, lease: Lease) -> tuple[ChildShard, ...] | None:
+        """Find the children of a shard whose last page named none; None if it is listed as open."""
+        attempt = 0
+        while True:
+            listing = await self._list_patiently()
+            shard = listing.shards.get(lease.key)
+            if shard is not None and not shard.is_closed:
+                return None
+            end = shard_end.shard_end(lease, (), self.listings)
+            if isinstance(end, ShardEnd):
+                return tuple(
+                    ChildShard(
+                        shard_id=child.key,
+                        hash_range=child.hash_range or HashRange(0, 0),
+                        parent_shard_ids=child.parent_shard_ids,
+                    )
+                    for child in end.children
+                )
+            attempt += 1
+            await self._sleep(_LIST_AGAIN(attempt))
+
+    async def _list_patiently(self) -> Listing:
+        retry = retrying(
+            *TROUBLE,
+            pause=_LIST_AGAIN,
+            on_retry=lambda error, _attempt, _pause: self._tell("ListShards", error),
+            sleep=self._sleep,
+        )
+        listing: Listing = await retry(self.list_shards)
+        return listing
+
+    async def _describe(self) -> None:
+        asked_at = self._clock()
+        self.description = await self._stream.describe()
+        self._described_at = asked_at
+
+    def _tell(self, operation: str, error: BaseException) -> None:
+        self._emit(ServiceTrouble(operation=operation, reason=str(error)))

@@ -1,0 +1,285 @@
+"""One shard, start to end: read, process, checkpoint."""
+
+import asyncio
+from collections.abc import Awaitable, Iterator
+from enum import IntEnum
+from itertools import islice
+
+from kcl_py.core import aggregation
+from kcl_py.core.batch import RecordBatch
+from kcl_py.core.checkpoint import Checkpoint
+from kcl_py.core.lease import Lease
+from kcl_py.core.position import ReadFrom
+from kcl_py.core.record import Record
+from kcl_py.core.shard import ChildShard
+from kcl_py.errors import KclError, LeaseLost
+from kcl_py.events import BatchDelivered, BatchDone, CheckpointOverdue, MalformedAggregate, ShardStarted
+from kcl_py.interfaces import Page
+from kcl_py.processor import ShardContext
+from kcl_py.runtime.attendant import Attendant
+from kcl_py.runtime.buffer import PageBuffer
+from kcl_py.runtime.checkpointer import ShardCheckpointer
+from kcl_py.runtime.mailbox import Closed, ConfirmEnd, EndShard, EpochLine, LetGo, NoteCaughtUp, ShardMissing
+from kcl_py.runtime.pace import Pace
+from kcl_py.runtime.poller import Poller
+from kcl_py.runtime.workplace import Workplace
+
+BATCH_RECORDS_MAX = 10_000  # user records in one call; an aggregate may hold many more, and is never unpacked whole
+CAUGHT_UP_NOTE_SECONDS = 600.0  # how often an idle shard notes that it missed nothing
+
+
+class Ending(IntEnum):
+    """Why a consumer stops; a stronger reason replaces a weaker one."""
+
+    SHARD_END = 1
+    LET_GO = 2
+    LOST = 3
+
+
+class ShardConsumer:
+    """One epoch of one shard, in the data plane."""
+
+    def __init__(self, lease: Lease, place: Workplace) -> None:
+        """Prepare to deliver what follows the lease's checkpoint; its counter is the fencing token."""
+        self.shard_id = lease.key
+        self.fencing_token = lease.counter
+        self._lease = lease
+        self._place = place
+        self._emit = place.emit
+        self._line = EpochLine(place.line, lease)
+        self._attendant = Attendant(lease.key, place)
+        self._buffer = PageBuffer(place.budget)
+        self._ending: Ending | None = None
+        self._children: tuple[ChildShard, ...] = ()
+        self._failure: KclError | None = None
+        self._caught_up_noted_at = float("-inf")
+        self.context = ShardContext(
+            application=place.config.application,
+            stream=place.config.stream_name,
+            shard_id=lease.key,
+            worker_id=place.config.worker_id,
+            checkpoint=lease.checkpoint,
+            fencing_token=lease.counter,
+            pending_checkpoint=lease.pending_checkpoint,
+            pending_checkpoint_state=lease.pending_checkpoint_state,
+        )
+
+    async def run(self) -> None:
+        """Consume until the shard ends, is let go or is lost.
+
+        Raises:
+            KclError: the worker cannot go on: the processor is none, a permission is missing, the place is not one of
+                this stream.
+        """
+        try:
+            await self._consume()
+        finally:
+            self._attendant.user.close()
+            self._buffer.release_all()
+            self._line.tell(Closed())
+
+    def stop(self, ending: Ending) -> None:
+        """Begin no other batch; the one in flight is waited for."""
+        if self._ending is None or ending > self._ending:
+            self._ending = ending
+        if ending is not Ending.SHARD_END:
+            self.context.is_cancelled = True
+            self._attendant.stop()
+        self._buffer.close()
+
+    # -- the straight line ----------------------------------------------------------------------------------------
+
+    async def _consume(self) -> None:
+        checkpointer = await self._initialize()
+        if checkpointer is not None:
+            await self._read_and_deliver(checkpointer)
+        if self._failure is not None:
+            self.stop(Ending.LET_GO)
+        if self._ending is Ending.SHARD_END and checkpointer is not None:
+            await self._end_shard(checkpointer)
+        if self._ending is Ending.LET_GO:
+            await self._let_go(checkpointer)
+        if self._ending is Ending.LOST and checkpointer is not None:
+            await self._attendant.call_once("lease_lost")
+        if self._failure is not None:
+            raise self._failure
+
+    async def _initialize(self) -> ShardCheckpointer | None:
+        if not await self._attendant.create():
+            return None
+        processor = self._attendant.user.processor
+        assert processor is not None
+        processor.context = self.context
+        is_manual = processor.checkpointing == "manual"
+        checkpointer = ShardCheckpointer(self._lease, self._line, is_manual=is_manual)
+        if not await self._attendant.call("initialize", self.context):
+            return None
+        self._emit(ShardStarted(shard_id=self.shard_id, checkpoint=str(self._lease.checkpoint)))
+        return checkpointer
+
+    async def _read_and_deliver(self, checkpointer: ShardCheckpointer) -> None:
+        poller = self._make_poller()
+        background = (
+            asyncio.create_task(self._read(poller), name=f"read {self.shard_id}"),
+            asyncio.create_task(self._checkpoint_on_time(checkpointer, poller), name=f"checkpoint {self.shard_id}"),
+        )
+        try:
+            await self._deliver(checkpointer)
+        finally:
+            for task in background:
+                task.cancel()
+            outcomes = await asyncio.gather(*background, return_exceptions=True)
+        for outcome in outcomes:
+            if isinstance(outcome, Exception):
+                raise outcome
+
+    async def _deliver(self, checkpointer: ShardCheckpointer) -> None:
+        while (page := await self._buffer.get()) is not None:
+            for batch in self._batches(page):
+                if await self._has_room(checkpointer):
+                    await self._process(batch, checkpointer)
+                if self._ending is not None:
+                    return
+            if page.next_iterator is None:
+                self._children = page.child_shards
+                self.stop(Ending.SHARD_END)
+                return
+
+    async def _process(self, batch: RecordBatch, checkpointer: ShardCheckpointer) -> None:
+        checkpointer.delivering(batch)
+        began = self._place.clock()
+
+        def rest_of_it(attempt: int) -> tuple[RecordBatch, ShardCheckpointer] | None:
+            rest = batch.after(checkpointer.written)
+            if rest is None:
+                return None
+            self._emit(
+                BatchDelivered(
+                    shard_id=self.shard_id,
+                    first=str(rest.first),
+                    last=str(rest.last),
+                    records=len(rest),
+                    attempt=attempt,
+                    fencing_token=self.fencing_token,
+                )
+            )
+            return rest, checkpointer
+
+        if not await self._attendant.call_with("process_records", rest_of_it):
+            return
+        checkpointer.completed()
+        self._emit(
+            BatchDone(
+                shard_id=self.shard_id,
+                last=str(batch.last),
+                records=len(batch),
+                size_bytes=batch.size_bytes,
+                millis_behind_latest=batch.millis_behind_latest,
+                seconds=self._place.clock() - began,
+            )
+        )
+
+    async def _end_shard(self, checkpointer: ShardCheckpointer) -> None:
+        if await self._attendant.call("shard_ended", checkpointer):
+            await self._or_lose(self._line.ask(EndShard(self._children)))
+
+    async def _let_go(self, checkpointer: ShardCheckpointer | None) -> None:
+        position = None
+        if checkpointer is not None:
+            if self._place.deadline.is_ahead:
+                await self._attendant.call_once("shutdown_requested", checkpointer)
+            position = checkpointer.unwritten
+        await self._or_lose(self._line.ask(LetGo(position)))
+
+    # -- reading --------------------------------------------------------------------------------------------------
+
+    def _make_poller(self) -> Poller:
+        lease, place = self._lease, self._place
+        return Poller(
+            place.stream,
+            self.shard_id,
+            ReadFrom.resuming(lease.checkpoint, lease.start_at_ms),
+            self._buffer,
+            pace=Pace(place.config.idle_read_interval_seconds),
+            page_records_max=place.config.read_limit,
+            confirm_end=self._confirm_end,
+            report_missing=lambda: self._line.tell(ShardMissing()),
+            may_have_gap=lambda: lease.caught_up_at_ms is None,
+            emit=self._emit,
+            clock=place.clock,
+            sleep=place.sleep,
+        )
+
+    async def _read(self, poller: Poller) -> None:
+        try:
+            await poller.run()
+        except LeaseLost:
+            self.stop(Ending.LOST)
+        except KclError as error:
+            self._failure = error
+            self._buffer.close()
+
+    async def _confirm_end(self) -> tuple[ChildShard, ...] | None:
+        answer = await self._line.ask(ConfirmEnd())
+        assert answer is None or isinstance(answer, tuple)
+        return answer
+
+    def _batches(self, page: Page) -> Iterator[RecordBatch]:
+        """Unpack a page batch by batch, leaving out what the checkpoint covers."""
+        records = self._after_checkpoint(
+            aggregation.unpack_all(page.records, self._lease.hash_range, report=self._report_malformed)
+        )
+        chunk = list(islice(records, BATCH_RECORDS_MAX))
+        while chunk:
+            following = list(islice(records, BATCH_RECORDS_MAX))
+            yield RecordBatch(
+                chunk,
+                stream=self._place.config.stream_name,
+                shard_id=self.shard_id,
+                millis_behind_latest=page.millis_behind_latest,
+                is_at_shard_end=page.next_iterator is None and not following,
+            )
+            chunk = following
+
+    def _after_checkpoint(self, records: Iterator[Record]) -> Iterator[Record]:
+        start = self._lease.checkpoint
+        if not start.is_number:
+            yield from records
+            return
+        for record in records:
+            if Checkpoint.at(record) > start:
+                yield record
+                yield from records  # order holds: nothing behind the first one is covered
+
+    def _report_malformed(self, record: Record, reason: str) -> None:
+        self._emit(MalformedAggregate(shard_id=self.shard_id, sequence_number=record.sequence_number, reason=reason))
+
+    # -- checkpoints ------------------------------------------------------------------------------------------------
+
+    async def _checkpoint_on_time(self, checkpointer: ShardCheckpointer, poller: Poller) -> None:
+        noted_at = float("-inf")
+        while True:
+            await self._place.sleep(self._place.config.checkpoint_interval_seconds)
+            await self._or_lose(checkpointer.save())
+            # an idle shard notes now and then that it missed nothing: then retention passing its checkpoint is no gap
+            at = poller.tip_seen_at
+            is_due = self._place.clock() - noted_at >= CAUGHT_UP_NOTE_SECONDS
+            if at is not None and is_due and checkpointer.is_all_written and checkpointer.written.is_number:
+                noted_at = self._place.clock()
+                await self._or_lose(self._line.ask(NoteCaughtUp(at)))
+
+    async def _has_room(self, checkpointer: ShardCheckpointer) -> bool:
+        """Wait until few enough records are delivered and not checkpointed (law S8); False if the consumer stops."""
+        records = checkpointer.uncheckpointed_records
+        if records >= self._place.config.uncheckpointed_records_max:
+            if checkpointer.is_manual:
+                self._emit(CheckpointOverdue(shard_id=self.shard_id, records=records))
+            else:
+                await self._or_lose(checkpointer.save())
+        return self._ending is None
+
+    async def _or_lose(self, asked: Awaitable[object]) -> None:
+        try:
+            await asked
+        except LeaseLost:
+            self.stop(Ending.LOST)

@@ -1,0 +1,29 @@
+"""What all shards of one worker share in the data plane."""
+
+import asyncio
+from collections.abc import Callable
+
+import msgspec
+
+from kcl_py.config import Config
+from kcl_py.interfaces import Stream
+from kcl_py.processor import ProcessorFactory
+from kcl_py.retrying import Sleep
+from kcl_py.runtime.buffer import ByteBudget
+from kcl_py.runtime.deadline import Deadline
+from kcl_py.runtime.mailbox import KeeperLine
+from kcl_py.runtime.user_code import Emitter
+
+
+class Workplace(msgspec.Struct, frozen=True):
+    """Handed to every shard consumer."""
+
+    config: Config
+    stream: Stream
+    factory: ProcessorFactory
+    line: KeeperLine
+    budget: ByteBudget
+    deadline: Deadline
+    emit: Emitter
+    clock: Callable[[], float]  # shared with the keeper, seconds
+    sleep: Sleep = asyncio.sleep

@@ -1,0 +1,223 @@
+"""One worker: a control plane, and one task for every shard that it holds."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from kcl_py import host
+from kcl_py.aws.connection import Connection
+from kcl_py.aws.kinesis import KinesisStream
+from kcl_py.aws.lease_table import DynamoDBLeaseTable
+from kcl_py.aws.table_life import TableOptions
+from kcl_py.config import Config
+from kcl_py.errors import KclError, ProcessorError
+from kcl_py.events import Listener, ServiceTrouble, WorkerDraining, WorkerStarting, WorkerStopped
+from kcl_py.interfaces import LeaseTable, Stream
+from kcl_py.processor import ProcessorFactory, RecordProcessor, is_async
+from kcl_py.runtime.buffer import ByteBudget
+from kcl_py.runtime.data_plane import DataPlane
+from kcl_py.runtime.deadline import Deadline
+from kcl_py.runtime.keeper import Keeper
+from kcl_py.runtime.keeper_thread import KeeperThread
+from kcl_py.runtime.mailbox import KeeperLine, Leaving, Mailbox
+from kcl_py.runtime.user_code import Emitter
+from kcl_py.runtime.workplace import Workplace
+
+QUIT_SECONDS = 10.0  # after the drain: to clear what is left and delete the entry, while DynamoDB may be slow
+HARD_EXIT_CODE = 130
+
+
+class Worker:
+    """Consumes a stream with a processor, together with every other worker of the same application.
+
+    `run()` blocks until it is stopped and installs signal handlers. `async with Worker(...) as worker:` runs it beside
+    other coroutines; leaving the block drains it.
+
+    Args:
+        processor: a `RecordProcessor` subclass, or any callable without arguments that makes one; called once for every
+            shard that is held.
+        config: what to read, and how.
+        session: a boto3 session for the stream; the default chain of credentials otherwise.
+        table_session: a boto3 session for the lease table, which may be in another account; `session` otherwise.
+        listeners: called with every event, see `kcl_py.events`.
+
+    Raises:
+        ProcessorError: the processor is none.
+    """
+
+    def __init__(
+        self,
+        processor: type[RecordProcessor] | ProcessorFactory,
+        config: Config,
+        *,
+        session: Any = None,
+        table_session: Any = None,
+        listeners: Sequence[Listener] = (),
+    ) -> None:
+        if isinstance(processor, type):
+            is_async(processor)
+        elif not callable(processor):
+            raise ProcessorError(f"{processor!r} is neither a RecordProcessor subclass nor a callable that makes one")
+        self._factory = processor
+        self._config = config
+        self._session = session
+        self._table_session = table_session or session
+        self._emit = Emitter(listeners)
+        self._body: asyncio.Task[Any] | None = None
+        self._watch: asyncio.Task[None] | None = None
+        self._error: BaseException | None = None
+
+    # -- by itself ----------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Work until SIGTERM or SIGINT, then drain and return; a second signal ends the process at once.
+
+        Raises:
+            KclError: the worker cannot go on; the message says why, and what to do.
+        """
+        asyncio.run(self._run())
+
+    async def _run(self) -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def on_signal() -> None:
+            if stop.is_set():
+                os._exit(HARD_EXIT_CODE)
+            stop.set()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, on_signal)
+        try:
+            async with self:
+                await stop.wait()
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+
+    # -- embedded -----------------------------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        self._body = asyncio.current_task()
+        self._start()
+        self._watch = asyncio.create_task(self._watch_for_failure(), name="kcl-py watch")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._watch is not None
+        assert self._body is not None
+        self._watch.cancel()
+        try:
+            await self._stop()
+        finally:
+            if self._error is not None:
+                self._body.uncancel()
+        if self._error is not None and (error is None or isinstance(error, asyncio.CancelledError)):
+            raise self._error
+
+    async def _watch_for_failure(self) -> None:
+        """Interrupt the body of `async with` when the worker cannot go on."""
+        self._error = await self._data_plane.wait_for_failure()
+        assert self._body is not None
+        self._body.cancel()
+
+    # -- both ---------------------------------------------------------------------------------------------------------
+
+    def _start(self) -> None:
+        config = self._config
+        self._emit(WorkerStarting(application=config.application, stream=config.stream, worker_id=config.worker_id))
+        mailbox = Mailbox()
+        self._mailbox = mailbox
+        self._line = KeeperLine(mailbox)
+        self._stream = self._open_stream()
+        place = Workplace(
+            config=config,
+            stream=self._stream,
+            factory=self._factory,
+            line=self._line,
+            budget=ByteBudget(config.buffer_bytes_max),
+            deadline=Deadline(host.boottime),
+            emit=self._emit,
+            clock=host.boottime,
+        )
+        self._data_plane = DataPlane(place, mailbox)
+        self._keeper = KeeperThread(
+            mailbox, open_stream=self._open_stream, open_table=self._open_table, make_keeper=self._make_keeper
+        )
+        self._keeper.start()
+
+    async def _stop(self) -> None:
+        """Leave (fleet.md, section 7). Never raises because of a service that does not answer."""
+        grace_seconds = 0.0 if self._error is not None else self._config.shutdown_grace_seconds
+        self._emit(WorkerDraining(grace_seconds=grace_seconds))
+        # 1 mark the entry: this worker is given nothing any more, and picks nothing up
+        self._mailbox.to_keeper.put(Leaving())
+        # 2 per shard: finish the batch in flight, let the processor flush, checkpoint and clear the owner in one update
+        try:
+            async with asyncio.timeout(grace_seconds):
+                await self._data_plane.drain()
+        except TimeoutError:
+            # 3 the grace is over: what still runs stays unfinished and is delivered again elsewhere
+            await self._data_plane.close()
+        # 4 give up what is still held, without progress, and delete the entry
+        if not await self._keeper.quit(QUIT_SECONDS):
+            self._emit(
+                ServiceTrouble(
+                    operation="leave",
+                    reason="the lease table did not answer; the leases left behind are free after the failover time",
+                )
+            )
+        # 5 nobody is left to talk to
+        self._line.hang_up()
+        await self._data_plane.close()
+        await self._stream.close()
+        self._emit(WorkerStopped())
+
+    def _make_keeper(self, table: LeaseTable, stream: Stream) -> Keeper:
+        return Keeper(
+            table,
+            stream,
+            self._mailbox,
+            self._config,
+            process=host.this_process(),
+            is_gone=host.is_gone,
+            emit=self._emit,
+            clock=host.boottime,
+        )
+
+    def _open_stream(self) -> Stream:
+        config = self._config
+        return KinesisStream(
+            Connection(
+                config.stream,
+                session=self._session,
+                region=config.region,
+                endpoint_url=config.endpoint_url,
+                is_plain_http_allowed=config.allow_plain_http,
+                on_retry=self._note_trouble,
+            )
+        )
+
+    def _open_table(self) -> LeaseTable:
+        config = self._config
+        of_the_arn = config.stream.split(":")[3] if config.stream.startswith("arn:") else None
+        return DynamoDBLeaseTable(
+            config.table_name,
+            session=self._table_session,
+            region=config.region or of_the_arn,
+            endpoint_url=config.endpoint_url,
+            options=TableOptions(
+                create_table=config.create_table,
+                tags=config.table_tags,
+                deletion_protection=config.table_deletion_protection,
+                point_in_time_recovery=config.table_point_in_time_recovery,
+            ),
+        )
+
+    def _note_trouble(self, operation: str, error: KclError, _pause_seconds: float) -> None:
+        self._emit(ServiceTrouble(operation=operation, reason=str(error)))
