@@ -14,11 +14,7 @@ def hash_of(partition_key: str) -> int:
 
 
 def equal_ranges(count: int) -> list[HashRange]:
-    """Cut the whole space into `count` ranges whose sizes differ by one at most."""
-    cuts = [_SPACE * place // count for place in range(count + 1)]
-    return [HashRange(start, end - 1) for start, end in pairwise(cuts)]
-
-
-def are_adjacent(one: HashRange, other: HashRange) -> bool:
-    """True when the two ranges make one range without a gap."""
-    return one.end + 1 == other.start or other.end + 1 == one.start
+    """Cut the whole space as CreateStream does: equal ranges, of which the last one takes what is left over."""
+    size = _SPACE // count
+    starts = [size * place for place in range(count)]
+    return [HashRange(start, end - 1) for start, end in pairwise([*starts, _SPACE])]

@@ -4,7 +4,6 @@ from collections import deque
 from collections.abc import Callable
 
 from kcl_py.core.shard import HASH_KEY_MAX
-from kcl_py.local.hash_key import are_adjacent
 from kcl_py.local.kinesis_error import KinesisError
 from kcl_py.local.limits import HOUR_MS, Limits
 from kcl_py.local.requests import StreamMode
@@ -112,10 +111,10 @@ class StreamModel:
         self._begin("UPDATING", self._limits.updating_ms, now_ms, lambda at_ms: self.shards.split(shard, at, at_ms))
 
     def merge(self, shard_id: str, adjacent_id: str, now_ms: int) -> None:
-        """MergeShards."""
+        """MergeShards. The shard that is named first must be the lower one (kinesalite saw AWS refuse the reverse)."""
         shard = self._reshardable(shard_id, now_ms)
         adjacent = self._reshardable(adjacent_id, now_ms)
-        if not are_adjacent(shard.hash_range, adjacent.hash_range):
+        if shard.hash_range.end + 1 != adjacent.hash_range.start:
             raise KinesisError(
                 "InvalidArgumentException",
                 f"Shards {shard_id} and {adjacent_id} in {self} are not an adjacent pair of shards eligible for "
