@@ -7,7 +7,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 from kcl_py.log import CONTEXT_ATTRIBUTE, LOGGER_NAME
@@ -21,8 +21,9 @@ _STDERR_FD = 2
 Write = Callable[[bytes], object]
 
 
-def install(form: Literal["text", "json"], level: int, write: Write | None = None) -> "BackgroundHandler":
-    """Send the logger `kcl_py` to standard error, and nowhere else; `close` the handler in the end.
+@contextlib.contextmanager
+def writing(form: Literal["text", "json"], level: int, write: Write | None = None) -> Iterator[None]:
+    """Send the logger `kcl_py` to standard error, and nowhere else, until the block ends.
 
     Args:
         form: how a line looks.
@@ -32,10 +33,17 @@ def install(form: Literal["text", "json"], level: int, write: Write | None = Non
     handler = BackgroundHandler(write or _to_stderr)
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
     logger = logging.getLogger(LOGGER_NAME)
+    before = logger.level, logger.propagate
     logger.addHandler(handler)
     logger.setLevel(level)
     logger.propagate = False
-    return handler
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before[0])
+        logger.propagate = before[1]
+        handler.close()
 
 
 class TextFormatter(logging.Formatter):
@@ -88,8 +96,7 @@ class BackgroundHandler(logging.Handler):
             self.lost_lines += 1
 
     def close(self) -> None:
-        """Take the handler off its logger and wait for the last lines, two seconds at most. May be called again."""
-        logging.getLogger(LOGGER_NAME).removeHandler(self)
+        """Wait for the last lines, two seconds at most. May be called again."""
         if not self._thread.is_alive():
             return
         with contextlib.suppress(queue.Full):

@@ -9,7 +9,7 @@ import pytest
 
 from kcl_py import events
 from kcl_py.log import LogListener
-from kcl_py.log_output import BackgroundHandler, JsonFormatter, TextFormatter, install
+from kcl_py.log_output import BackgroundHandler, JsonFormatter, TextFormatter, writing
 
 PICKED_UP = events.LeasePickedUp(shard_id="shardId-000000000001", fencing_token=7, checkpoint="TRIM_HORIZON")
 SDK_LOGGERS = ("botocore", "aiobotocore", "aiohttp", "urllib3", "pynamodb")
@@ -130,13 +130,13 @@ def test_installed_output_writes_lines_and_leaves_the_root_alone(listener: LogLi
     before = (root.level, list(root.handlers))
     lines: list[bytes] = []
 
-    handler = install("json", logging.INFO, lines.append)
-    listener(PICKED_UP)
-    handler.close()
+    with writing("json", logging.INFO, lines.append):
+        listener(PICKED_UP)
 
     assert json.loads(b"".join(lines))["shard"] == "shardId-000000000001"
     assert (root.level, list(root.handlers)) == before
-    assert not logging.getLogger("kcl_py").handlers
+    assert BackgroundHandler not in {type(handler) for handler in logging.getLogger("kcl_py").handlers}
+    assert logging.getLogger("kcl_py").propagate
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), ValueError("I/O operation on closed file")])
@@ -147,10 +147,9 @@ def test_an_output_that_fails_costs_lines_and_nothing_else(listener: LogListener
         written.append(line)
         raise error
 
-    handler = install("text", logging.INFO, write)
-    listener(PICKED_UP)
-    listener(PICKED_UP)
-    handler.close()
+    with writing("text", logging.INFO, write):
+        listener(PICKED_UP)
+        listener(PICKED_UP)
 
     assert len(written) == 2
 

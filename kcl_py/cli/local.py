@@ -1,0 +1,42 @@
+"""`kcl-py local`: Kinesis and DynamoDB endpoints on loopback, until a signal stops them."""
+
+import signal
+from threading import Event
+from types import FrameType
+
+import click
+
+from kcl_py.cli.options import verbose_option
+
+KINESIS_PORT = 4567
+DYNAMODB_PORT = 8000
+
+
+@click.command("local", short_help="Serve Kinesis and DynamoDB on this machine.")
+@click.option("--kinesis-port", type=click.IntRange(0, 65535), default=KINESIS_PORT, show_default=True, help="0: any.")
+@click.option(
+    "--dynamodb-port", type=click.IntRange(0, 65535), default=DYNAMODB_PORT, show_default=True, help="0: any."
+)
+@verbose_option
+def command(kinesis_port: int, dynamodb_port: int) -> None:
+    """Serve Kinesis and DynamoDB on this machine's loopback, empty at first, until SIGINT or SIGTERM.
+
+    Standard output is what to paste into another shell. Nothing is kept when it stops.
+    """
+    from kcl_py.local.endpoints import LocalEndpoints
+
+    is_stopping = Event()
+
+    def stop(_: int, __: FrameType | None) -> None:
+        is_stopping.set()
+
+    with LocalEndpoints(kinesis_port=kinesis_port, dynamodb_port=dynamodb_port) as endpoints:
+        before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            for line in endpoints.exports:
+                click.echo(line)
+            click.echo("Serving until stopped, by Ctrl-C. Paste the lines above into another shell.", err=True)
+            is_stopping.wait()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
