@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import queue
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -30,7 +31,7 @@ def writing(form: Literal["text", "json"], level: int, write: Write | None = Non
         level: of the `logging` module.
         write: takes the bytes of a line; file descriptor 2 if absent.
     """
-    handler = BackgroundHandler(write or _to_stderr)
+    handler = BackgroundHandler(write or (_to_stderr if sys.stderr is not None else _nowhere))
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
     logger = logging.getLogger(LOGGER_NAME)
     before = logger.level, logger.propagate
@@ -122,6 +123,10 @@ def _to_stderr(line: bytes) -> None:
     """Past sys.stderr: its lock, held by a thread that is stuck in a write, would hang or abort the interpreter."""
     while line:
         line = line[os.write(_STDERR_FD, line) :]
+
+
+def _nowhere(_: bytes) -> None:
+    """Standard error was closed before we began: descriptor 2 may by now be anything, a socket to DynamoDB even."""
 
 
 def _moment(record: logging.LogRecord) -> str:
