@@ -52,8 +52,6 @@ class TableTakenOver(Event, frozen=True, kw_only=True):
 class WorkerReady(Event, frozen=True, kw_only=True):
     """Every start position is durable: nothing that is put from now on can be missed."""
 
-    leases: int
-
 
 class SessionStarted(Event, frozen=True, kw_only=True):
     """The worker's entry stands and beats."""

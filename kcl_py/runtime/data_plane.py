@@ -40,8 +40,8 @@ class DataPlane:
 
     def _receive(self, message: FromKeeper) -> None:
         match message:
-            case Yours(lease):
-                self._start(ShardConsumer(lease, self._place))
+            case Yours(lease, horizon_ms):
+                self._start(ShardConsumer(lease, horizon_ms, self._place))
             case Lost(shard_id, fencing_token):
                 for consumer in self._consumers.values():
                     if (consumer.shard_id, consumer.fencing_token) == (shard_id, fencing_token):

@@ -1,7 +1,8 @@
 """From the stream's shards to the table's rows: the first ones, the missing ones, and what follows an ended shard."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TypeVar
 
 import msgspec
 
@@ -15,7 +16,7 @@ from kcl_py.core.listing import Listing, Listings
 from kcl_py.core.shard import ChildShard, HashRange
 from kcl_py.core.shard_end import ShardEnd, Unconfirmed
 from kcl_py.core.table import TableSnapshot
-from kcl_py.errors import TROUBLE, ServiceUnavailable, StreamNotFound
+from kcl_py.errors import TROUBLE, ServiceUnavailable, StreamNotFound, Throttled
 from kcl_py.events import HashRangeHole, LeaseCreated, ServiceTrouble
 from kcl_py.interfaces import LeaseTable, ShardFilter, Stream, StreamDescription
 from kcl_py.retrying import Sleep, jittered, retrying
@@ -24,6 +25,7 @@ from kcl_py.runtime.user_code import Emitter
 _FILTER_OF = {"LATEST": "AT_LATEST", "TRIM_HORIZON": "AT_TRIM_HORIZON", "AT_TIMESTAMP": "AT_TIMESTAMP"}
 _LIST_AGAIN = jittered(1.0, 30.0)
 _INCOMPLETE_LISTINGS_MAX = 20
+Result = TypeVar("Result")
 
 
 class _ListAgain(Exception):
@@ -51,6 +53,7 @@ class Discovery:
         self._sleep = sleep
         self._holes: tuple[HashRange, ...] = ()
         self._described_at = 0.0
+        self._is_running = False  # a permission that was there once may come back
         self.listings = Listings()
         self.description: StreamDescription
         self.binding: Binding
@@ -82,6 +85,7 @@ class Discovery:
         )
         try:
             await retry(self._make_rows, snapshot)
+            self._is_running = True
         except _ListAgain as incomplete:
             raise ServiceUnavailable(
                 f"the listing of stream {self.description.name} stays incomplete: {incomplete}"
@@ -105,6 +109,11 @@ class Discovery:
     def service_time_ms(self) -> int:
         """The service's clock now, as far as we know it; never ahead of it by more than the clocks drift apart."""
         return self.description.service_time_ms + int((self._clock() - self._described_at) * 1000)
+
+    @property
+    def horizon_ms(self) -> int:
+        """Records that arrived before this are out of retention, by the service's clock."""
+        return self.service_time_ms - self.description.retention_hours * 3_600_000
 
     def service_time_at_ms(self, at: float) -> int:
         """The service's clock at an instant of ours."""
@@ -136,7 +145,10 @@ class Discovery:
             StreamNotFound: it is gone, or another one has taken its name.
         """
         began_with = self.description.incarnation
-        await self._describe()
+        try:
+            await self._describe()
+        except StreamNotFound as gone:
+            raise StreamNotFound(f"stream {self.description.name} was deleted while it was read: {gone}") from None
         if self.description.incarnation != began_with:
             raise StreamNotFound(
                 f"stream {self.description.name} was deleted and created again: its old checkpoints say nothing about "
@@ -165,7 +177,7 @@ class Discovery:
         """Make rows where there are none, in order."""
         for lease in leases:
             row = msgspec.structs.replace(lease, binding=self.binding)
-            if await self._table.create(row):
+            if await self._patiently(self._table.create, row):
                 self._emit(LeaseCreated(shard_id=row.key, checkpoint=str(row.checkpoint)))
 
     async def end_of(self, lease: Lease, named: tuple[ChildShard, ...]) -> ShardEnd:
@@ -202,14 +214,17 @@ class Discovery:
             await self._sleep(_LIST_AGAIN(attempt))
 
     async def _list_patiently(self) -> Listing:
+        return await self._patiently(self.list_shards)
+
+    async def _patiently(self, call: Callable[..., Awaitable[Result]], *arguments: object) -> Result:
         retry = retrying(
-            *TROUBLE,
+            *(TROUBLE if self._is_running else (Throttled, ServiceUnavailable)),
             pause=_LIST_AGAIN,
-            on_retry=lambda error, _attempt, _pause: self._tell("ListShards", error),
+            on_retry=lambda error, _attempt, _pause: self._tell(call.__name__, error),
             sleep=self._sleep,
         )
-        listing: Listing = await retry(self.list_shards)
-        return listing
+        result: Result = await retry(call, *arguments)
+        return result
 
     async def _describe(self) -> None:
         asked_at = self._clock()

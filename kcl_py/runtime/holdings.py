@@ -93,7 +93,7 @@ class Holdings:
             return  # the session ended meanwhile
         self._epochs[lease.key] = lease.counter
         self._emit(LeasePickedUp(shard_id=lease.key, fencing_token=lease.counter, checkpoint=str(lease.checkpoint)))
-        self._to_data_plane.put(Yours(lease))
+        self._to_data_plane.put(Yours(lease, self._discovery.horizon_ms))
 
     async def serve(self, request: Request) -> object:
         """Do what the data plane asks.

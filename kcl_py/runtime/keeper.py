@@ -13,10 +13,10 @@ from kcl_py.config import Config
 from kcl_py.core.lease import Lease
 from kcl_py.core.session import Process
 from kcl_py.core.table import TableSnapshot
-from kcl_py.errors import TROUBLE, CheckpointError, LeaseLost
+from kcl_py.errors import TROUBLE, CheckpointError, LeaseLost, ServiceUnavailable, Throttled
 from kcl_py.events import ServiceTrouble, SessionLost, SessionStarted, ShardWaiting, WorkerReady
 from kcl_py.interfaces import LeaseTable, Stream
-from kcl_py.retrying import Sleep
+from kcl_py.retrying import Sleep, jittered, retrying
 from kcl_py.runtime.admission import Admission
 from kcl_py.runtime.coordinator import Coordinator
 from kcl_py.runtime.discovery import Discovery
@@ -39,6 +39,7 @@ from kcl_py.runtime.user_code import Emitter
 LOOK_SECONDS_MAX = 5.0  # the whole table is read no more often than this asks for, unless something calls for it
 LOOKS_PER_FAILOVER = 4  # a gap of half a failover time between two looks would restart every observation
 PICK_UPS_AT_ONCE = 8
+START_ATTEMPTS_MAX = 8  # about half a minute
 
 
 class Keeper:
@@ -117,15 +118,25 @@ class Keeper:
             self._tasks = tasks
             self._mailbox.to_keeper.open(self._receive)
             self._spawn(self._work())
-            await self._quit.wait()
-            self._mailbox.to_keeper.close()
+            try:
+                await self._quit.wait()
+            finally:
+                self._mailbox.to_keeper.close()
             await self._cancel_errands()
             await self._quit_table()
 
     # -- life ---------------------------------------------------------------------------------------------------------
 
     async def _work(self) -> None:
-        await self._open()
+        retry = retrying(
+            Throttled,
+            ServiceUnavailable,
+            pause=jittered(0.5, 10.0),
+            on_retry=lambda error, _attempt, _pause: self._emit(ServiceTrouble(operation="start", reason=str(error))),
+            attempts_max=START_ATTEMPTS_MAX,
+            sleep=self._sleep,
+        )
+        await retry(self._open)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._keep_session(), name="beat")
             tasks.create_task(self._look_on_time(), name="look")
@@ -135,9 +146,10 @@ class Keeper:
         table_id = await self._table.prepare()
         listing = await self._discovery.open(table_id)
         snapshot = await self._admission.admit(tuple(listing.shards.values()), self._discovery.binding)
-        await self._join()
+        if not self._has_joined:
+            await self._join()
         await self._discovery.make_rows(snapshot)
-        self._emit(WorkerReady(leases=len((await self._table.snapshot()).leases)))
+        self._emit(WorkerReady())
 
     async def _join(self) -> None:
         await self._heartbeat.join()
@@ -213,7 +225,11 @@ class Keeper:
         await self._holdings.end_trimmed(lineage)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        errand = self._tasks.create_task(work)
+        try:
+            errand = self._tasks.create_task(work)
+        except RuntimeError:  # the keeper has failed, and is going down
+            work.close()
+            return
         self._errands.add(errand)
         errand.add_done_callback(self._errands.discard)
 

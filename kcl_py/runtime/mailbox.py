@@ -26,6 +26,7 @@ class Yours(msgspec.Struct, frozen=True):
     """A lease was picked up: deliver what follows its checkpoint. Its counter is the epoch's fencing token."""
 
     lease: Lease
+    horizon_ms: int  # records that arrived before it, by the service's clock, are or may be trimmed
 
 
 class Lost(msgspec.Struct, frozen=True):

@@ -48,7 +48,7 @@ class Poller:
         page_records_max: int,
         confirm_end: Callable[[], Awaitable[tuple[ChildShard, ...] | None]],
         report_missing: Callable[[], None],
-        may_have_gap: Callable[[], bool],
+        may_have_gap: bool,
         emit: Emitter,
         clock: Callable[[], float],
         sleep: Sleep = asyncio.sleep,
@@ -65,7 +65,7 @@ class Poller:
             confirm_end: asked when the service gives no next iterator and names no children; answers with the
                 children, or None if the shard is open after all.
             report_missing: told when the service does not know the shard.
-            may_have_gap: whether records may have been trimmed after the start; asked once, if the first is not there.
+            may_have_gap: whether records after the start may have been trimmed, if the first one is not there.
             emit: where events go.
             clock: the clock shared with the keeper, seconds.
             sleep: how to wait.
@@ -137,7 +137,7 @@ class Poller:
         if self._anchor is not None and (page.records or is_at_tip):
             anchor, self._anchor = self._anchor, None
             first = page.records[0].sequence_number if page.records else "the tip"
-            if first != anchor and (self._fetched is not None or self._may_have_gap()):
+            if first != anchor and (self._fetched is not None or self._may_have_gap):
                 self._emit(
                     RecordsMissing(
                         shard_id=self._shard_id,

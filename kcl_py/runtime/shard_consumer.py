@@ -39,11 +39,19 @@ class Ending(IntEnum):
 class ShardConsumer:
     """One epoch of one shard, in the data plane."""
 
-    def __init__(self, lease: Lease, place: Workplace) -> None:
-        """Prepare to deliver what follows the lease's checkpoint; its counter is the fencing token."""
+    def __init__(self, lease: Lease, horizon_ms: int, place: Workplace) -> None:
+        """Prepare to deliver what follows a lease's checkpoint.
+
+        Args:
+            lease: as picked up; its counter is the fencing token.
+            horizon_ms: records that arrived before it may be trimmed.
+            place: what all shards of the worker share.
+        """
         self.shard_id = lease.key
         self.fencing_token = lease.counter
         self._lease = lease
+        # a shard that was idle at its tip after the horizon has lost nothing, whatever became of its last record
+        self._may_have_gap = lease.caught_up_at_ms is None or lease.caught_up_at_ms < horizon_ms
         self._place = place
         self._emit = place.emit
         self._line = EpochLine(place.line, lease)
@@ -204,7 +212,7 @@ class ShardConsumer:
             page_records_max=place.config.read_limit,
             confirm_end=self._confirm_end,
             report_missing=lambda: self._line.tell(ShardMissing()),
-            may_have_gap=lambda: lease.caught_up_at_ms is None,
+            may_have_gap=self._may_have_gap,
             emit=self._emit,
             clock=place.clock,
             sleep=place.sleep,
