@@ -4,7 +4,7 @@ The shape is that of KCL 3.5 (protocol reference, section 1.1), except that the 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -101,31 +101,21 @@ class TableLife:
 
     async def _usable(self) -> dict[str, Any]:
         """Wait for the table, creating it when and if it is absent."""
-        async for _ in self._paced("become ACTIVE"):
+        patience = self._patience("become ACTIVE")
+        while True:
             description = await self._describe(self._name)
             if description is None:
                 await self._create()
-                continue
-            status = description.get("TableStatus", "ACTIVE")
-            if status in _USABLE:
-                return description
-            if status not in _ON_ITS_WAY:
-                raise TableError(f"table {self._name} is {status}: make it ACTIVE, or use another table")
-        raise AssertionError  # the pace never ends without an error
+            else:
+                status = description.get("TableStatus", "ACTIVE")
+                if status in _USABLE:
+                    return description
+                if status not in _ON_ITS_WAY:
+                    raise TableError(f"table {self._name} is {status}: make it ACTIVE, or use another table")
+            await patience.pause()
 
-    async def _paced(self, event: str) -> AsyncIterator[None]:
-        """Let the caller look again and again, ever more slowly, until it has what it waits for or the time is up."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._options.ready_timeout_seconds
-        pause_seconds = _POLL_SECONDS_MIN
-        while loop.time() <= deadline:
-            yield
-            await asyncio.sleep(pause_seconds)
-            pause_seconds = min(pause_seconds * 2, _POLL_SECONDS_MAX)
-        limit_seconds = self._options.ready_timeout_seconds
-        raise ServiceUnavailable(
-            f"table {self._name} did not {event} within {limit_seconds:g} s; look at it, try again"
-        )
+    def _patience(self, event: str) -> "_Patience":
+        return _Patience(self._options.ready_timeout_seconds, f"table {self._name} did not {event}")
 
     async def _describe(self, table_name: str) -> dict[str, Any] | None:
         try:
@@ -190,7 +180,8 @@ class TableLife:
                 raise
 
     async def _recover_in_time(self) -> None:
-        async for _ in self._paced("accept point-in-time recovery"):
+        patience = self._patience("accept point-in-time recovery")
+        while True:
             try:
                 await self._connection.send(
                     "UpdateContinuousBackups",
@@ -201,6 +192,22 @@ class TableLife:
                     raise
             else:
                 return
+            await patience.pause()
+
+
+class _Patience:
+    """Pauses between looks, ever longer, until the time is up."""
+
+    def __init__(self, limit_seconds: float, complaint: str) -> None:
+        self._complaint = f"{complaint} within {limit_seconds:g} s; look at it, and try again"
+        self._deadline = asyncio.get_running_loop().time() + limit_seconds
+        self._pause_seconds = _POLL_SECONDS_MIN
+
+    async def pause(self) -> None:
+        if asyncio.get_running_loop().time() > self._deadline:
+            raise ServiceUnavailable(self._complaint)
+        await asyncio.sleep(self._pause_seconds)
+        self._pause_seconds = min(self._pause_seconds * 2, _POLL_SECONDS_MAX)
 
 
 def _index_status(description: dict[str, Any]) -> str | None:
