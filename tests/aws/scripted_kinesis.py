@@ -3,8 +3,9 @@
 import asyncio
 import json
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from threading import Thread
 from typing import Any
 
 from aiohttp import web
@@ -83,18 +84,31 @@ class ScriptedKinesis:
         return await answer(request)
 
 
-@asynccontextmanager
-async def scripted_kinesis() -> AsyncIterator[ScriptedKinesis]:
-    """Serve until the block ends."""
+@contextmanager
+def scripted_kinesis() -> Iterator[ScriptedKinesis]:
+    """Serve until the block ends, from a thread and loop of its own: its tasks are none of the test's."""
     service = ScriptedKinesis()
-    app = web.Application()
-    app.router.add_post("/", service.respond)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    service.endpoint_url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    loop = asyncio.new_event_loop()
+    thread = Thread(target=loop.run_forever, name="scripted-kinesis")
+    thread.start()
+    runner = web.AppRunner(_application(service), shutdown_timeout=0.1)
     try:
+        asyncio.run_coroutine_threadsafe(_listen(runner), loop).result()
+        service.endpoint_url = f"http://127.0.0.1:{runner.addresses[0][1]}"
         yield service
     finally:
-        await runner.cleanup()
+        asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+def _application(service: ScriptedKinesis) -> web.Application:
+    app = web.Application()
+    app.router.add_post("/", service.respond)
+    return app
+
+
+async def _listen(runner: web.AppRunner) -> None:
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()

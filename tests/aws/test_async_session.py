@@ -1,7 +1,7 @@
 """Requests are signed with the user's own session, however it came by its credentials."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,8 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-async def service() -> AsyncIterator[ScriptedKinesis]:
-    async with scripted_kinesis() as scripted:
+def service() -> Iterator[ScriptedKinesis]:
+    with scripted_kinesis() as scripted:
         scripted.will("ListShards", says({"Shards": []}))
         yield scripted
 

@@ -1,6 +1,6 @@
 """The Stream door, against a Kinesis whose every answer is scripted."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -81,10 +81,11 @@ def summary(status: str = "ACTIVE", **changes: object) -> dict[str, object]:
 
 
 @pytest.fixture
-async def service(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ScriptedKinesis]:
+def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedKinesis]:
+    monkeypatch.setattr("kcl_py.aws.calls._PAUSE", lambda attempt: 0.0)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    async with scripted_kinesis() as scripted:
+    with scripted_kinesis() as scripted:
         yield scripted
 
 

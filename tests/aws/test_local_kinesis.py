@@ -1,6 +1,6 @@
 """The Stream door and the producer, against our own Kinesis over HTTP."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
@@ -16,6 +16,7 @@ from kcl_py.local.kinesis_server import KinesisServer
 from kcl_py.local.limits import Limits
 from kcl_py.local.operations import perform
 from kcl_py.local.requests import CreateStream, MergeShards, Request, SplitShard
+from kcl_py.local.server_thread import ServerThread
 from tests.aws.scripted_kinesis import ScriptedKinesis, refuses, says, scripted_kinesis
 
 START_MS = 1_772_355_600_000
@@ -49,14 +50,16 @@ class Ours:
 
 @pytest.fixture(autouse=True)
 def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kcl_py.aws.calls._PAUSE", lambda attempt: 0.0)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
 
 
 @pytest.fixture
-async def ours() -> AsyncIterator[Ours]:
+def ours() -> Iterator[Ours]:
     clock = Clock()
-    async with KinesisServer(KinesisModel(limits=Limits(put_records_per_second=600)), clock_ms=clock) as server:
+    server = KinesisServer(KinesisModel(limits=Limits(put_records_per_second=600)), clock_ms=clock)
+    with ServerThread(server):
         kinesis = Ours(server, clock)
         kinesis.perform(CreateStream(stream_name="orders", shard_count=2))
         clock.now_ms += 1_000
@@ -198,7 +201,7 @@ async def test_records_above_the_limit_are_counted_out(ours: Ours, producer: Pro
 async def test_what_was_not_taken_is_put_again_alone() -> None:
     taken = {"SequenceNumber": "21", "ShardId": FIRST}
     refused = {"ErrorCode": "ProvisionedThroughputExceededException", "ErrorMessage": "slow down"}
-    async with scripted_kinesis() as service:
+    with scripted_kinesis() as service:
         producer = Producer(scripted_connection(service))
         service.will(
             "PutRecords",

@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 from kcl_py.cli import main
 from kcl_py.local.kinesis_model import KinesisModel
 from kcl_py.local.kinesis_server import KinesisServer
+from kcl_py.local.limits import Limits
 from kcl_py.local.server_thread import ServerThread
 
 
@@ -48,7 +49,8 @@ def shell(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Shell:
 
 @pytest.fixture
 def kinesis(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalKinesis]:
-    with ServerThread(KinesisServer(KinesisModel())) as server:
+    monkeypatch.setattr("kcl_py.cli.lineage_reader._PAUSE_SECONDS", 0.0)
+    with ServerThread(KinesisServer(KinesisModel(limits=Limits.unthrottled()))) as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL_KINESIS", server.url)
         local = LocalKinesis(server.url)
         yield local

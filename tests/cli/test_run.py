@@ -70,7 +70,7 @@ class FakeWorker:
 
     def run(self) -> None:
         for listener in self.listeners:
-            listener(events.WorkerReady(leases=3))
+            listener(events.SessionStarted(session="host-1@00000000"))
             listener(events.CheckpointWritten(shard_id="shardId-000000000000", checkpoint="21/0", fencing_token=1))
         if self.failure is not None:
             raise self.failure
@@ -195,7 +195,7 @@ def test_a_refusal_by_aws_is_code_3_after_the_log(
     assert result.exit_code == 3
     assert result.stderr == "kcl-py: error: kinesis:ListShards on stream orders was denied\n"
     log = capfd.readouterr().err
-    assert "INFO worker ready leases=3 | application=billing stream=orders worker=" in log
+    assert "INFO session started session=host-1@00000000 | application=billing stream=orders worker=" in log
     assert "checkpoint written" not in log
     assert logging.getLogger("kcl_py").propagate
 
