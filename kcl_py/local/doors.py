@@ -9,13 +9,13 @@ from kcl_py.core.record import Record
 from kcl_py.core.shard import ChildShard, HashRange, Shard
 from kcl_py.errors import IteratorExpired, SequenceRefused, ServiceError, StreamNotFound, Throttled
 from kcl_py.interfaces import Page, ShardFilter, StreamDescription
-from kcl_py.local import answers, requests
+from kcl_py.local import answers
 from kcl_py.local.kinesis_error import KinesisError
 from kcl_py.local.kinesis_model import KinesisModel
-from kcl_py.local.operations import perform
-from kcl_py.local.requests import Request
+from kcl_py.local.operations import perform, request_from_members
 
 EPOCH_MS = 1_767_225_600_000  # 2026-01-01T00:00:00Z, where a loop's time begins
+Members = dict[str, object]
 _A = TypeVar("_A")
 
 
@@ -42,7 +42,7 @@ class LocalStream:
     async def describe(self) -> StreamDescription:
         """See `Stream.describe`."""
         answer = self._ask(
-            requests.DescribeStreamSummary(stream_name=self.name), answers.DescribeStreamSummaryAnswer
+            "DescribeStreamSummary", {"StreamName": self.name}, answers.DescribeStreamSummaryAnswer
         ).stream_description_summary
         return StreamDescription(
             name=answer.stream_name,
@@ -54,30 +54,29 @@ class LocalStream:
 
     async def list_shards(self, shard_filter: ShardFilter | None = None) -> tuple[Shard, ...]:
         """See `Stream.list_shards`."""
-        request = requests.ListShards(stream_name=self.name, shard_filter=_filter_of(shard_filter))
+        members: Members = {"StreamName": self.name, "ShardFilter": _filter_of(shard_filter)}
         shards: list[Shard] = []
         while True:
-            page = self._ask(request, answers.ListShardsAnswer)
+            page = self._ask("ListShards", members, answers.ListShardsAnswer)
             shards.extend(_shard_of(shard) for shard in page.shards)
             if page.next_token is None:
                 return tuple(sorted(shards, key=lambda shard: shard.age_order))
-            request = requests.ListShards(next_token=page.next_token)
+            members = {"NextToken": page.next_token}
 
     async def open(self, shard_id: str, position: ReadFrom) -> str:
         """See `Stream.open`."""
-        request = requests.GetShardIterator(
-            stream_name=self.name,
-            shard_id=shard_id,
-            shard_iterator_type=position.kind,
-            starting_sequence_number=position.sequence_number,
-            timestamp=None if position.timestamp_ms is None else position.timestamp_ms / 1_000,
-        )
-        return self._ask(request, answers.GetShardIteratorAnswer).shard_iterator
+        members: Members = {
+            "StreamName": self.name,
+            "ShardId": shard_id,
+            "ShardIteratorType": position.kind,
+            "StartingSequenceNumber": position.sequence_number,
+            "Timestamp": _seconds(position.timestamp_ms),
+        }
+        return self._ask("GetShardIterator", members, answers.GetShardIteratorAnswer).shard_iterator
 
     async def read(self, iterator: str, limit: int) -> Page:
         """See `Stream.read`."""
-        request = requests.GetRecords(shard_iterator=iterator, limit=limit)
-        answer = self._ask(request, answers.GetRecordsAnswer)
+        answer = self._ask("GetRecords", {"ShardIterator": iterator, "Limit": limit}, answers.GetRecordsAnswer)
         return Page(
             records=[
                 Record(
@@ -104,16 +103,16 @@ class LocalStream:
     async def close(self) -> None:
         """Nothing to let go of."""
 
-    def _ask(self, request: Request, kind: type[_A]) -> _A:
+    def _ask(self, operation: str, members: Members, kind: type[_A]) -> _A:
         try:
-            answer = perform(self.model, request, self.clock_ms())
+            answer = perform(self.model, request_from_members(operation, members), self.clock_ms())
         except KinesisError as error:
-            _raise_translated(error, request)
+            _raise_translated(error, operation)
         assert isinstance(answer, kind)
         return answer
 
 
-def _raise_translated(error: KinesisError, request: Request) -> NoReturn:
+def _raise_translated(error: KinesisError, operation: str) -> NoReturn:
     """Raise what the door's docstrings promise in place of an answer's error code."""
     match error.code:
         case "ResourceNotFoundException":
@@ -122,22 +121,26 @@ def _raise_translated(error: KinesisError, request: Request) -> NoReturn:
             raise IteratorExpired(error.message) from error
         case "ProvisionedThroughputExceededException" | "LimitExceededException":
             raise Throttled(error.message) from error
-        case "InvalidArgumentException" if isinstance(request, requests.GetShardIterator):
+        case "InvalidArgumentException" if operation == "GetShardIterator":
             raise SequenceRefused(error.message) from error
-        case "InvalidArgumentException" if isinstance(request, requests.GetRecords):
+        case "InvalidArgumentException" if operation == "GetRecords":
             raise IteratorExpired(error.message) from error
         case _:
             raise ServiceError(str(error)) from error
 
 
-def _filter_of(shard_filter: ShardFilter | None) -> requests.ShardFilter | None:
+def _filter_of(shard_filter: ShardFilter | None) -> Members | None:
     if shard_filter is None:
         return None
-    return requests.ShardFilter(
-        type=shard_filter.kind,
-        shard_id=shard_filter.shard_id,
-        timestamp=None if shard_filter.timestamp_ms is None else shard_filter.timestamp_ms / 1_000,
-    )
+    return {
+        "Type": shard_filter.kind,
+        "ShardId": shard_filter.shard_id,
+        "Timestamp": _seconds(shard_filter.timestamp_ms),
+    }
+
+
+def _seconds(timestamp_ms: int | None) -> float | None:
+    return None if timestamp_ms is None else timestamp_ms / 1_000
 
 
 def _shard_of(shard: answers.Shard) -> Shard:

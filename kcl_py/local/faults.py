@@ -129,7 +129,7 @@ class FaultyStream:
         """See `Stream.list_shards`."""
         shards, effects = await self._call("list_shards", None, lambda: self.stream.list_shards(shard_filter))
         now = asyncio.get_running_loop().time()
-        shown_at, shown = self._shown.get(shard_filter, (now, shards))
+        shown_at, shown = self._shown.setdefault(shard_filter, (now, shards))
         if any(isinstance(effect, ListingStale) and now - shown_at < effect.seconds for effect in effects):
             return shown
         self._shown[shard_filter] = now, shards

@@ -39,6 +39,11 @@ class RecordLog:
         """The place that the next record gets."""
         return self._dropped + len(self._records)
 
+    @property
+    def held(self) -> int:
+        """How many records are in memory; trimmed ones go in bulk."""
+        return len(self._records)
+
     def append(self, record: StoredRecord) -> None:
         self._records.append(record)
 
