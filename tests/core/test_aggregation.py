@@ -136,6 +136,12 @@ MALFORMED = {
     "a record without data": (sealed(KEY + bytes_field(3, number_field(1, 0))), "lacks its partition key or its data"),
     "an empty record": (sealed(KEY + bytes_field(3, b"")), "lacks its partition key or its data"),
     "a record that runs past the message": (sealed(KEY + b"\x1a\x7f\x08\x00"), "runs past"),
+    "a record that runs into the MD5": (sealed(KEY + ONE + b"\x1a\x08\x08\x00\x1a\x04"), "runs past"),
+    "a key that runs into the MD5": (sealed(KEY + ONE + KEY + b"\x0a\x05"), "runs past"),
+    "a record with tags in the place of data": (
+        sealed(KEY + bytes_field(3, number_field(1, 0) + bytes_field(4, b"tag"))),
+        "lacks its partition key or its data",
+    ),
     "data that runs past its record": (sealed(KEY + bytes_field(3, b"\x08\x00\x1a\x09data") + ONE), "runs past"),
     "a length of four gigabytes": (sealed(KEY + b"\x1a" + varint(2**32) + b"xx"), "runs past"),
     "a varint that does not end": (sealed(KEY + ONE + b"\x1a" + b"\x80" * 12), "varint"),
@@ -197,6 +203,15 @@ def test_an_index_of_any_length_is_read(index: int) -> None:
     records, reasons = unpacked(sealed(tables + bytes_field(3, record_message(index, index, b"data"))))
     assert reasons == []
     assert as_put(records) == [UserRecord(f"k{index}", b"data", str(index))]
+
+
+@pytest.mark.parametrize(("field", "entry"), [(1, b""), (2, b"0")])
+def test_an_index_of_three_bytes_is_not_mistaken_for_one_of_two(field: int, entry: bytes) -> None:
+    index = 0x1A << 14  # its third byte looks like the tag of the data, and what follows like its length
+    table = bytes_field(field, entry) * index + bytes_field(field, b"7")
+    record = record_message(index if field == 1 else 0, index if field == 2 else None, bytes(25))
+    records, _ = unpacked(sealed((KEY if field == 2 else b"") + table + bytes_field(3, record)))
+    assert as_put(records) == [UserRecord("7" if field == 1 else "k", bytes(25), "7" if field == 2 else None)]
 
 
 @given(st.binary(max_size=60))
