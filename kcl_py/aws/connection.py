@@ -22,7 +22,23 @@ READ_TIMEOUT_SECONDS = 15.0
 
 
 class Connection:
-    """Sends the requests of one stream. Used from one event loop, by any number of tasks."""
+    """Sends the requests of one stream. Used from one event loop, by any number of tasks.
+
+    Args:
+        stream: the stream's name, or its ARN, which also gives the region.
+        session: a boto3 or aioboto3 session; None for the default chain of credentials.
+        region: beats the session's region.
+        endpoint_url: beats AWS_ENDPOINT_URL_KINESIS and its like.
+        is_plain_http_allowed: take an http endpoint that is not loopback.
+        connections_max: open at a time; a call that waits for a free one does so within its deadline, so this is about
+            the number of shards that are read at once.
+        deadline_seconds: see `Calls`.
+        patience_seconds: see `Calls`.
+        on_retry: see `Calls`.
+
+    Raises:
+        ConfigError: `stream` is neither a name nor an ARN.
+    """
 
     def __init__(
         self,
@@ -37,23 +53,6 @@ class Connection:
         patience_seconds: float = 60.0,
         on_retry: OnRetry | None = None,
     ) -> None:
-        """Describe the connection; nothing is opened yet.
-
-        Args:
-            stream: the stream's name, or its ARN, which also gives the region.
-            session: a boto3 or aioboto3 session; None for the default chain of credentials.
-            region: beats the session's region.
-            endpoint_url: beats AWS_ENDPOINT_URL_KINESIS and its like.
-            is_plain_http_allowed: take an http endpoint that is not loopback.
-            connections_max: open at a time; a call that waits for a free one does so within its deadline, so this is
-                about the number of shards that are read at once.
-            deadline_seconds: see `Calls`.
-            patience_seconds: see `Calls`.
-            on_retry: see `Calls`.
-
-        Raises:
-            ConfigError: `stream` is neither a name nor an ARN.
-        """
         stream_names.check(stream)
         self.stream_name = stream_names.name_of(stream)
         self.address = {"StreamARN" if stream_names.is_arn(stream) else "StreamName": stream}

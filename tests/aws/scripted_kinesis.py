@@ -10,6 +10,9 @@ from typing import Any
 
 from aiohttp import web
 
+from kcl_py.aws.connection import Connection
+from kcl_py.aws.kinesis import KinesisStream
+
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -82,6 +85,15 @@ class ScriptedKinesis:
         script = self._scripts[operation]
         answer = script.pop(0) if len(script) > 1 else script[0]
         return await answer(request)
+
+
+def connected(service: ScriptedKinesis, stream: str = "orders", **options: Any) -> KinesisStream:
+    settings: dict[str, Any] = {
+        "endpoint_url": service.endpoint_url,
+        "region": "eu-west-1",
+        "patience_seconds": 0.0,
+    } | options
+    return KinesisStream(Connection(stream, **settings))
 
 
 @contextmanager
