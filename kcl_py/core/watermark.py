@@ -117,9 +117,9 @@ class Watermark:
         Raises:
             IndexError: there is no such record.
         """
-        self.outstanding -= batch.outstanding
+        before = batch.outstanding
         batch.complete_one(index)
-        self.outstanding += batch.outstanding
+        self.outstanding -= before - batch.outstanding
         self._advance()
 
     def completed_to(self, position: Checkpoint) -> None:
@@ -152,9 +152,9 @@ class Watermark:
             self.uncheckpointed -= self._uncovered.popleft()[1]
 
     def _complete_below(self, batch: Batch, index: int) -> None:
-        self.outstanding -= batch.outstanding
+        before = batch.outstanding
         batch.complete_below(index)
-        self.outstanding += batch.outstanding
+        self.outstanding -= before - batch.outstanding
         self._advance()
 
     def _advance(self) -> None:
