@@ -28,13 +28,13 @@ class LocalEndpoints:
         dynamodb_port: int = 0,
         host: str = "127.0.0.1",
     ) -> None:
-        self._kinesis = ServerThread(KinesisServer(model, host=host, port=kinesis_port))
+        self.kinesis = ServerThread(KinesisServer(model, host=host, port=kinesis_port))
         self._dynamodb = DynamoDBServer(host=host, port=dynamodb_port)
 
     @property
     def kinesis_url(self) -> str:
         """The Kinesis endpoint, once started."""
-        return self._kinesis.url
+        return self.kinesis.url
 
     @property
     def dynamodb_url(self) -> str:
@@ -44,7 +44,7 @@ class LocalEndpoints:
     @property
     def environment(self) -> dict[str, str]:
         """What every AWS SDK and tool must find in its environment to talk to these endpoints, once started."""
-        region = self._kinesis.server.model.region
+        region = self.kinesis.server.model.region
         return {
             "AWS_ENDPOINT_URL_KINESIS": self.kinesis_url,
             "AWS_ENDPOINT_URL_DYNAMODB": self.dynamodb_url,
@@ -67,7 +67,7 @@ class LocalEndpoints:
         """
         self._dynamodb.start()
         try:
-            self._kinesis.start()
+            self.kinesis.start()
         except OSError as problem:
             self._dynamodb.stop()
             raise ConfigError(f"the local Kinesis cannot listen: {problem}; choose another port or host") from None
@@ -75,7 +75,7 @@ class LocalEndpoints:
 
     def stop(self) -> None:
         """Close both. Does nothing the second time."""
-        self._kinesis.stop()
+        self.kinesis.stop()
         self._dynamodb.stop()
 
     def __enter__(self) -> Self:

@@ -15,9 +15,11 @@ from typing import Self
 import msgspec
 from aiohttp import web
 
+from kcl_py.local.doors import LocalStream
 from kcl_py.local.kinesis_error import KinesisError
 from kcl_py.local.kinesis_model import KinesisModel
 from kcl_py.local.operations import perform, request_from_json
+from kcl_py.local.requests import Request
 
 _JSON = "application/x-amz-json-1.1"
 _TARGET_PREFIX = "Kinesis_20131202."
@@ -84,6 +86,18 @@ class KinesisServer:
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
+
+    async def ask(self, request: Request) -> object:
+        """Perform an operation on the model, at the server's time.
+
+        Raises:
+            KinesisError: the model refused.
+        """
+        return perform(self.model, request, self._clock_ms())
+
+    def stream(self, name: str) -> LocalStream:
+        """A door on one of the streams, at the server's time."""
+        return LocalStream(self.model, name, clock_ms=self._clock_ms)
 
     async def __aenter__(self) -> Self:
         await self.start()

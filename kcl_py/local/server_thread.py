@@ -1,19 +1,24 @@
 """The Kinesis server in a thread of its own, for callers that have no event loop."""
 
 import asyncio
+from collections.abc import Coroutine
 from concurrent.futures import Future
 from threading import Thread
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, TypeVar
 
+from kcl_py.core.shard import Shard
 from kcl_py.local.kinesis_server import KinesisServer
+from kcl_py.local.requests import Request
+
+Result = TypeVar("Result")
 
 
 class ServerThread:
     """Runs a `KinesisServer` in its own thread and event loop, from `start` to `stop` or as a context manager."""
 
     def __init__(self, server: KinesisServer) -> None:
-        self.server = server  # its model may be touched only while no request can arrive
+        self.server = server  # its model may be touched only through `ask` while it runs
         self._thread: Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_stopping = asyncio.Event()
@@ -45,6 +50,28 @@ class ServerThread:
             self._loop.call_soon_threadsafe(self._is_stopping.set)
             self._thread.join()
         self._thread = self._loop = None
+
+    def ask(self, request: Request) -> object:
+        """Perform an operation on the model, in between two requests of clients; blocks.
+
+        Raises:
+            KinesisError: the model refused.
+        """
+        return self._run_there(self.server.ask(request))
+
+    def shards(self, stream_name: str) -> tuple[Shard, ...]:
+        """Every listed shard of a stream, oldest first; blocks.
+
+        Raises:
+            StreamNotFound: there is no such stream.
+        """
+        return self._run_there(self.server.stream(stream_name).list_shards())
+
+    def _run_there(self, work: Coroutine[Any, Any, Result]) -> Result:
+        if self._loop is None:
+            work.close()
+            raise RuntimeError("the server is not running")
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     def __enter__(self) -> Self:
         self.start()

@@ -1,0 +1,180 @@
+"""The demo's live picture: shards, where they are, how far behind, how fast."""
+
+import asyncio
+import time
+from collections import deque
+
+import click
+import msgspec
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from kcl_py.events import (
+    BatchDone,
+    CheckpointWritten,
+    Event,
+    LeaseGivenUp,
+    LeasePickedUp,
+    ShardFinished,
+    ShardStarted,
+    WorkerReady,
+)
+
+_RATE_WINDOW_SECONDS = 3.0
+_FRAMES_PER_SECOND = 5
+
+
+class ShardView(msgspec.Struct):
+    """One line of the picture."""
+
+    shard_id: str
+    parents: tuple[str, ...] = ()
+    state: str = "listed"
+    records: int = 0
+    position: str = ""
+    checkpoint: str = ""
+    millis_behind: int | None = None
+
+
+class Picture:
+    """What the events and the stream's listing have told so far."""
+
+    def __init__(self, stream: str) -> None:
+        self.stream = stream
+        self.shards: dict[str, ShardView] = {}
+        self.sentences: list[tuple[float, str]] = []
+        self._began = time.monotonic()
+        self._recent: deque[tuple[float, int]] = deque()
+
+    def say(self, sentence: str) -> None:
+        """Tell what happens next."""
+        self.sentences.append((time.monotonic() - self._began, sentence))
+
+    def listed(self, shard_id: str, parents: tuple[str, ...]) -> None:
+        """The stream lists this shard."""
+        view = self._view(shard_id)
+        if view.parents != parents:
+            view.parents = parents
+        waiting = [parent for parent in parents if self._view(parent).state != "finished"]
+        if view.state == "listed" and waiting:
+            view.state = "waiting"
+            self.say(f"{_short(shard_id)} waits for its parents: {' and '.join(map(_short, waiting))}")
+
+    def note(self, event: Event) -> None:
+        """Listen to the worker."""
+        match event:
+            case WorkerReady():
+                self.say("the worker is ready: every start position stands in the lease table")
+            case LeasePickedUp() | ShardStarted():
+                self._view(event.shard_id).state = "reading"
+                if isinstance(event, LeasePickedUp):
+                    self.say(f"{_short(event.shard_id)} is picked up at {_position(event.checkpoint)}")
+            case BatchDone():
+                view = self._view(event.shard_id)
+                view.records += event.records
+                view.position = _position(event.last)
+                view.millis_behind = event.millis_behind_latest
+                self._recent.append((time.monotonic(), event.records))
+            case CheckpointWritten():
+                self._view(event.shard_id).checkpoint = _position(event.checkpoint)
+            case ShardFinished():
+                self._view(event.shard_id).state = "finished"
+                self.say(
+                    f"{_short(event.shard_id)} is finished; {' and '.join(map(_short, event.children))} may follow"
+                )
+            case LeaseGivenUp():
+                self._view(event.shard_id).state = "given up"
+
+    @property
+    def finished_shards(self) -> int:
+        """How many shards were processed to their end."""
+        return sum(view.state == "finished" for view in self.shards.values())
+
+    @property
+    def records_per_second(self) -> float:
+        """Over the last few seconds."""
+        now = time.monotonic()
+        while self._recent and now - self._recent[0][0] > _RATE_WINDOW_SECONDS:
+            self._recent.popleft()
+        return sum(count for _, count in self._recent) / _RATE_WINDOW_SECONDS
+
+    @property
+    def records(self) -> int:
+        """All that were processed."""
+        return sum(view.records for view in self.shards.values())
+
+    def _view(self, shard_id: str) -> ShardView:
+        return self.shards.setdefault(shard_id, ShardView(shard_id))
+
+
+def show_live(picture: Picture) -> "asyncio.Task[None]":
+    """Draw the picture again and again until cancelled."""
+    return asyncio.create_task(_live(picture), name="demo picture")
+
+
+def show_lines(picture: Picture) -> "asyncio.Task[None]":
+    """Print what happens, and a summary every second, until cancelled."""
+    return asyncio.create_task(_lines(picture), name="demo lines")
+
+
+async def _live(picture: Picture) -> None:
+    with Live(_drawn(picture), console=Console(), refresh_per_second=_FRAMES_PER_SECOND) as live:
+        try:
+            while True:
+                await asyncio.sleep(1 / _FRAMES_PER_SECOND)
+                live.update(_drawn(picture))
+        finally:
+            live.update(_drawn(picture))
+
+
+def _drawn(picture: Picture) -> Group:
+    table = Table(title=f"stream {picture.stream}: {picture.records} records, {picture.records_per_second:.0f}/s")
+    for heading in ("shard", "state", "parents"):
+        table.add_column(heading)
+    for heading in ("records", "position", "checkpoint", "behind"):
+        table.add_column(heading, justify="right")
+    colours = {"reading": "green", "waiting": "yellow", "finished": "dim"}
+    for view in sorted(picture.shards.values(), key=lambda view: view.shard_id):
+        behind = "" if view.millis_behind is None else f"{view.millis_behind} ms"
+        table.add_row(
+            _short(view.shard_id),
+            Text(view.state, style=colours.get(view.state, "")),
+            " ".join(map(_short, view.parents)),
+            str(view.records),
+            view.position,
+            view.checkpoint,
+            behind,
+        )
+    return Group(table, *(Text(f"{at:5.1f} s  {sentence}") for at, sentence in picture.sentences[-8:]))
+
+
+async def _lines(picture: Picture) -> None:
+    told = 0
+    frame = 0
+
+    def tell_news() -> None:
+        nonlocal told
+        for at, sentence in picture.sentences[told:]:
+            click.echo(f"{at:5.1f} s  {sentence}")
+        told = len(picture.sentences)
+
+    try:
+        while True:
+            await asyncio.sleep(1 / _FRAMES_PER_SECOND)
+            tell_news()
+            frame += 1
+            if frame % _FRAMES_PER_SECOND == 0:
+                click.echo(f"         {picture.records} records, {picture.records_per_second:.0f}/s")
+    finally:
+        tell_news()
+
+
+def _short(shard_id: str) -> str:
+    return f"shard {int(shard_id.rpartition('-')[2])}"
+
+
+def _position(checkpoint: str) -> str:
+    sequence_number = checkpoint.partition("/")[0]
+    return f"…{sequence_number[-8:]}" if sequence_number[0].isdigit() else sequence_number
