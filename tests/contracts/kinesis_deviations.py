@@ -30,7 +30,7 @@ _MOTO: dict[str, object] = {
     "iterator arguments: LATEST with number": "accepted",
     "iterator arguments: time without time": "500",
     "iterator arguments: time to come": "accepted",
-    "iterator arguments: a type of our own": "InvalidArgumentException",
+    "an unknown iterator type is refused": "InvalidArgumentException",
     "malformed puts are refused": {
         "no key": "InvalidArgumentException",
         "empty key": "accepted",
@@ -87,7 +87,7 @@ _KINESIS_LOCAL: dict[str, object] = {
     "a number that is none is refused": "InvalidArgumentException",
     "an invented iterator is refused": "500",
     "iterator arguments: LATEST with number": "accepted",
-    "iterator arguments: a type of our own": "SerializationException",
+    "an unknown iterator type is refused": "SerializationException",
     "malformed puts are refused": {
         "no key": "SerializationException",
         "empty key": "InvalidArgumentException",
