@@ -108,7 +108,7 @@ class NaiveWatermark(RuleBasedStateMachine):
 
 
 TestAgainstARecordByRecordLaw = NaiveWatermark.TestCase
-TestAgainstARecordByRecordLaw.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestAgainstARecordByRecordLaw.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
 
 
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=8), st.randoms(use_true_random=False))
@@ -150,8 +150,28 @@ def test_the_position_stops_before_the_record_that_failed() -> None:
     assert watermark.position == Checkpoint("12")
     assert watermark.delivered_again(batch) == 3
     assert watermark.outstanding == 7
+    watermark.completed_record(batch, 3)  # what came after it was taken back: it is delivered again
+    assert watermark.position == Checkpoint("13")
     watermark.completed(batch)
+    assert watermark.outstanding == 0
     assert watermark.position == Checkpoint("19")
+
+
+class Page(list[Record]):
+    """A list that can be watched."""
+
+
+def test_the_records_of_a_complete_batch_are_let_go() -> None:
+    watermark = Watermark(TRIM_HORIZON)
+    open_batch = watermark.delivered(records(1, 2))
+    page = Page(records(3, 5))
+    watched = weakref.ref(page)
+    batch = watermark.delivered(page)
+    del page
+    assert watched() is not None
+    watermark.completed(batch)
+    assert watched() is None
+    assert not open_batch.is_complete
 
 
 def test_inside_an_aggregate_the_position_names_the_user_record() -> None:
