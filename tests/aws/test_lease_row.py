@@ -1,0 +1,249 @@
+"""Columns and core values: both ways, and changed attributes only."""
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kcl_py.aws import lease_row
+from kcl_py.aws.lease_row import RowError, RowUpdate
+from kcl_py.core.checkpoint import AT_TIMESTAMP, LATEST, SHARD_END, TRIM_HORIZON, Checkpoint
+from kcl_py.core.lease import Binding, Change, Lease
+from kcl_py.core.session import Process, Session
+from kcl_py.core.shard import HASH_KEY_MAX, HashRange
+
+ITEM: dict[str, Any] = {
+    "leaseKey": {"S": "shardId-1"},
+    "entityType": {"S": "LEASE"},
+    "leaseCounter": {"N": "4"},
+    "ownerSwitchesSinceCheckpoint": {"N": "1"},
+    "checkpoint": {"S": "100"},
+    "checkpointSubSequenceNumber": {"N": "2"},
+}
+LEASE = Lease(key="shardId-1", counter=4, checkpoint=Checkpoint("100", 2), owner_switches=1)
+BINDING = Binding("arn@1", "billing", "id")
+ANN = "ann@0123abcd"
+
+
+class TestReadingALease:
+    def test_takes_each_attribute_to_its_field(self) -> None:
+        assert lease_row.lease_of(ITEM) == LEASE
+
+    @pytest.mark.parametrize(
+        ("attributes", "fields"),
+        [
+            ({"leaseOwner": {"S": "w1"}, "checkpointOwner": {"S": "w0"}}, {"owner": "w1", "checkpoint_owner": "w0"}),
+            ({"leaseOwner": {"S": ""}}, {"owner": ""}),
+            ({"checkpoint": {"S": "LATEST"}, "kclPyStartAt": {"N": "7"}}, {"checkpoint": LATEST, "start_at_ms": 7}),
+            ({"parentShardId": {"SS": ["b", "a"]}}, {"parent_shard_ids": ("a", "b")}),
+            ({"childShardIds": {"SS": ["d", "c"]}}, {"child_shard_ids": ("c", "d")}),
+            ({"startingHashKey": {"S": "0"}, "endingHashKey": {"S": "9"}}, {"hash_range": HashRange(0, 9)}),
+            ({"startingHashKey": {"S": "9"}, "endingHashKey": {"S": "9"}}, {"hash_range": HashRange(9, 9)}),
+            ({"startingHashKey": {"S": "0"}}, {"hash_range": None}),
+            ({"startingHashKey": {"S": ""}, "endingHashKey": {"S": "9"}}, {"hash_range": None}),
+            (
+                {"pendingCheckpoint": {"S": "200"}, "pendingCheckpointState": {"B": b"x"}},
+                {"pending_checkpoint": Checkpoint("200"), "pending_checkpoint_state": b"x"},
+            ),
+            (
+                {"pendingCheckpoint": {"S": "200"}, "pendingCheckpointSubSequenceNumber": {"N": "3"}},
+                {"pending_checkpoint": Checkpoint("200", 3)},
+            ),
+            ({"kclPyHeld": {"S": ANN}, "kclPyCaughtUpAt": {"N": "8"}}, {"held_by": ANN, "caught_up_at_ms": 8}),
+            (
+                {"kclPyStream": {"S": "arn@1"}, "kclPyApplication": {"S": "billing"}, "kclPyTable": {"S": "id"}},
+                {"binding": BINDING},
+            ),
+            (
+                {"kclPyStream": {"S": "arn@1"}, "kclPyApplication": {"S": "billing"}},
+                {"binding": Binding("arn@1", "billing", None)},
+            ),
+            ({"throughputKBps": {"N": "0.5"}, "anything": {"M": {"a": {"NULL": True}}}}, {}),
+        ],
+    )
+    def test_understands(self, attributes: dict[str, Any], fields: dict[str, Any]) -> None:
+        assert lease_row.lease_of(ITEM | attributes) == msgspec.structs.replace(LEASE, **fields)
+
+    @pytest.mark.parametrize("optional", ["entityType", "checkpointSubSequenceNumber"])
+    def test_does_without(self, optional: str) -> None:
+        item = {name: value for name, value in ITEM.items() if name != optional}
+        sub_sequence_number = 2 if optional == "entityType" else 0
+        assert lease_row.lease_of(item) == msgspec.structs.replace(
+            LEASE, checkpoint=Checkpoint("100", sub_sequence_number)
+        )
+
+    @pytest.mark.parametrize("required", ["leaseKey", "leaseCounter", "ownerSwitchesSinceCheckpoint", "checkpoint"])
+    def test_does_not_do_without(self, required: str) -> None:
+        with pytest.raises(RowError, match=f"{required} is missing"):
+            lease_row.lease_of({name: value for name, value in ITEM.items() if name != required})
+
+    @pytest.mark.parametrize(
+        ("attributes", "reason"),
+        [
+            ({"leaseCounter": {"S": "4"}}, "leaseCounter is not of type N"),
+            ({"leaseCounter": {"N": "4.5"}}, "leaseCounter is '4.5'"),
+            ({"leaseCounter": {"N": "-4"}}, "leaseCounter is '-4'"),
+            ({"leaseCounter": {"N": "\u0664"}}, "leaseCounter"),
+            ({"leaseCounter": {"N": "1_000"}}, "leaseCounter"),
+            ({"leaseCounter": {"N": "9" * 39}}, "leaseCounter"),
+            ({"leaseOwner": {"NULL": True}}, "leaseOwner is not of type S"),
+            ({"leaseOwner": {"S": "w1", "N": "1"}}, "leaseOwner is not of type S"),
+            ({"checkpoint": {"S": "trim_horizon"}}, "not a checkpoint"),
+            ({"checkpoint": {"S": ""}}, "not a checkpoint"),
+            ({"checkpoint": {"S": "9" * 5000}}, "5000 characters"),
+            ({"checkpoint": {"S": "\u0661\u0662"}}, "not a checkpoint"),
+            ({"checkpointSubSequenceNumber": {"N": "-1"}}, "checkpointSubSequenceNumber"),
+            ({"pendingCheckpoint": {"S": "soon"}}, "pendingCheckpoint is not a checkpoint"),
+            ({"pendingCheckpointState": {"N": "1"}}, "pendingCheckpointState is not of type B"),
+            ({"parentShardId": {"S": "shardId-0"}}, "parentShardId is not of type SS"),
+            ({"startingHashKey": {"S": "9"}, "endingHashKey": {"S": "3"}}, "inverted"),
+            ({"startingHashKey": {"S": "-1"}, "endingHashKey": {"S": "3"}}, "not decimal"),
+            ({"startingHashKey": {"S": "0"}, "endingHashKey": {"S": str(2**128)}}, "beyond 128 bits"),
+            ({"startingHashKey": {"S": "0"}, "endingHashKey": {"S": "9" * 5000}}, "not decimal"),
+            ({"entityType": {"S": "STREAM"}}, "not a lease"),
+            ({"streamName": {"S": "1:orders:2"}}, "several streams"),
+            ({"kclPyStream": {"S": "arn@1"}}, "kclPyApplication is missing"),
+            ({"kclPyApplication": {"S": "billing"}}, "kclPyStream is missing"),
+        ],
+    )
+    def test_refuses(self, attributes: dict[str, Any], reason: str) -> None:
+        with pytest.raises(RowError, match=reason):
+            lease_row.lease_of(ITEM | attributes)
+
+    def test_quotes_no_more_than_a_line_of_what_it_refuses(self) -> None:
+        with pytest.raises(RowError) as caught:
+            lease_row.lease_of(ITEM | {"checkpoint": {"S": "x\n" * 60}})
+        assert "\n" not in str(caught.value)
+        assert len(str(caught.value)) < 300
+
+
+class TestWritingALease:
+    @pytest.mark.parametrize(
+        ("change", "assigned", "removed"),
+        [
+            (
+                LEASE.picked_up(ANN, BINDING),
+                {
+                    "leaseOwner": {"S": ANN},
+                    "leaseCounter": {"N": "5"},
+                    "kclPyHeld": {"S": ANN},
+                    "kclPyStream": {"S": "arn@1"},
+                    "kclPyApplication": {"S": "billing"},
+                    "kclPyTable": {"S": "id"},
+                },
+                set(),
+            ),
+            (
+                LEASE.checkpointed(Checkpoint("100", 3)),
+                {
+                    "leaseCounter": {"N": "5"},
+                    "checkpointSubSequenceNumber": {"N": "3"},
+                    "ownerSwitchesSinceCheckpoint": {"N": "0"},
+                },
+                set(),
+            ),
+            (
+                msgspec.structs.replace(
+                    LEASE,
+                    owner_switches=0,
+                    pending_checkpoint=Checkpoint("200"),
+                    pending_checkpoint_state=b"x",
+                    caught_up_at_ms=1,
+                ).checkpointed(Checkpoint("200", 2)),
+                {"leaseCounter": {"N": "5"}, "checkpoint": {"S": "200"}},
+                {
+                    "pendingCheckpoint",
+                    "pendingCheckpointSubSequenceNumber",
+                    "pendingCheckpointState",
+                    "kclPyCaughtUpAt",
+                },
+            ),
+            (
+                LEASE.ended(["b", "a"]),
+                {
+                    "leaseCounter": {"N": "5"},
+                    "checkpoint": {"S": "SHARD_END"},
+                    "checkpointSubSequenceNumber": {"N": "0"},
+                    "ownerSwitchesSinceCheckpoint": {"N": "0"},
+                    "childShardIds": {"SS": ["a", "b"]},
+                },
+                set(),
+            ),
+            (
+                msgspec.structs.replace(LEASE, owner=ANN, checkpoint_owner="w0", held_by=ANN).released(),
+                {"leaseCounter": {"N": "5"}},
+                {"leaseOwner", "checkpointOwner", "kclPyHeld"},
+            ),
+            (Change(LEASE, LEASE), {}, set()),
+        ],
+    )
+    def test_names_changed_attributes_only(self, change: Change, assigned: dict[str, Any], removed: set[str]) -> None:
+        update = lease_row.lease_update(change)
+        assert update.assigned == assigned
+        assert set(update.removed) == removed
+
+    def test_of_an_unchanged_session_still_writes_its_beat(self) -> None:
+        session = Session(key=ANN, beat=3)
+        assert lease_row.session_update(session, session) == RowUpdate({"kclPyBeat": {"N": "3"}}, ())
+
+
+texts = st.text(min_size=1, max_size=20)
+counts = st.integers(0, 10**38 - 1)
+checkpoints = st.one_of(
+    st.sampled_from([AT_TIMESTAMP, TRIM_HORIZON, LATEST, SHARD_END]),
+    st.builds(Checkpoint, st.integers(0, 10**128).map(str), st.integers(0, 2**63)),
+)
+hash_keys = st.integers(0, HASH_KEY_MAX)
+shard_ids = st.frozensets(texts, max_size=3).map(sorted).map(tuple)
+leases = st.builds(
+    Lease,
+    key=texts,
+    owner=st.none() | texts,
+    checkpoint_owner=st.none() | texts,
+    counter=counts,
+    checkpoint=checkpoints,
+    owner_switches=counts,
+    pending_checkpoint=st.none() | checkpoints,
+    pending_checkpoint_state=st.none() | st.binary(max_size=20),
+    parent_shard_ids=shard_ids,
+    child_shard_ids=shard_ids,
+    hash_range=st.none() | st.tuples(hash_keys, hash_keys).map(lambda ends: HashRange(*sorted(ends))),
+    held_by=st.none() | texts,
+    start_at_ms=st.none() | counts,
+    caught_up_at_ms=st.none() | counts,
+    binding=st.none() | st.builds(Binding, texts, texts, st.none() | texts),
+)
+sessions = st.builds(
+    Session,
+    key=texts,
+    beat=counts,
+    is_revoked=st.booleans(),
+    is_leaving=st.booleans(),
+    protocol=st.integers(1, 9),
+    process=st.none()
+    | st.builds(Process, boot_id=texts, pid_namespace=texts, pid=st.integers(1, 2**31), started_ticks=counts),
+    updated_at_seconds=st.integers(0, 2**40),
+)
+
+
+class TestAnyValue:
+    @given(leases)
+    def test_of_a_lease_is_read_as_it_was_written(self, lease: Lease) -> None:
+        assert lease_row.lease_of(lease_row.lease_attributes(lease)) == lease
+
+    @given(sessions)
+    def test_of_a_session_is_read_as_it_was_written(self, session: Session) -> None:
+        assert lease_row.session_of(lease_row.session_attributes(session)) == session
+
+    @given(leases, leases)
+    def test_becomes_another_by_the_update_alone(self, before: Lease, after: Lease) -> None:
+        after = msgspec.structs.replace(after, key=before.key)
+        update = lease_row.lease_update(Change(before, after))
+        foreign = {"throughputKBps": {"N": "0.5"}}
+        item = lease_row.lease_attributes(before) | foreign
+        patched = {name: value for name, value in item.items() if name not in update.removed} | update.assigned
+        assert lease_row.lease_of(patched) == after
+        assert patched["throughputKBps"] == {"N": "0.5"}
+        assert all(item.get(name) != value for name, value in update.assigned.items())
