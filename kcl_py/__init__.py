@@ -1,5 +1,7 @@
 """A Kinesis Client Library in pure Python: subclass `RecordProcessor`, run a `Worker`, lose nothing."""
 
+from typing import TYPE_CHECKING
+
 from kcl_py import events
 from kcl_py._version import __version__
 from kcl_py.config import Config
@@ -8,7 +10,9 @@ from kcl_py.core.position import StartPosition
 from kcl_py.core.record import Record
 from kcl_py.errors import CheckpointError, ConfigError, KclError, LeaseLost
 from kcl_py.processor import Checkpointer, RecordProcessor, ShardContext
-from kcl_py.worker import Worker
+
+if TYPE_CHECKING:
+    from kcl_py.worker import Worker
 
 __all__ = [
     "CheckpointError",
@@ -26,3 +30,12 @@ __all__ = [
     "__version__",
     "events",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Import the worker when it is asked for: it brings the AWS SDK along, which takes half a second."""
+    if name == "Worker":
+        from kcl_py.worker import Worker
+
+        return Worker
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

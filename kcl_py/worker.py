@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from kcl_py import host
+from kcl_py import host, stream_names
 from kcl_py.aws.connection import Connection
 from kcl_py.aws.kinesis import KinesisStream
 from kcl_py.aws.lease_table import DynamoDBLeaseTable
@@ -16,6 +16,7 @@ from kcl_py.config import Config
 from kcl_py.errors import KclError, ProcessorError
 from kcl_py.events import Listener, ServiceTrouble, WorkerDraining, WorkerStarting, WorkerStopped
 from kcl_py.interfaces import LeaseTable, Stream
+from kcl_py.log import LogListener
 from kcl_py.processor import ProcessorFactory, RecordProcessor, is_async
 from kcl_py.runtime.buffer import ByteBudget
 from kcl_py.runtime.data_plane import DataPlane
@@ -28,6 +29,7 @@ from kcl_py.runtime.workplace import Workplace
 
 QUIT_SECONDS = 10.0  # after the drain: to clear what is left and delete the entry, while DynamoDB may be slow
 HARD_EXIT_CODE = 130
+SAME_SIGNAL_SECONDS = 0.5  # a terminal or `timeout` may deliver one signal twice, to the process and to its group
 
 
 class Worker:
@@ -42,7 +44,7 @@ class Worker:
         config: what to read, and how.
         session: a boto3 session for the stream; the default chain of credentials otherwise.
         table_session: a boto3 session for the lease table, which may be in another account; `session` otherwise.
-        listeners: called with every event, see `kcl_py.events`.
+        listeners: called with every event, see `kcl_py.events`; the logger `kcl_py` gets them in any case.
 
     Raises:
         ProcessorError: the processor is none.
@@ -65,7 +67,8 @@ class Worker:
         self._config = config
         self._session = session
         self._table_session = table_session or session
-        self._emit = Emitter(listeners)
+        logged = LogListener(config.application, config.stream_name, config.worker_id)
+        self._emit = Emitter((logged, *listeners))
         self._body: asyncio.Task[Any] | None = None
         self._watch: asyncio.Task[None] | None = None
         self._error: BaseException | None = None
@@ -84,10 +87,15 @@ class Worker:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
 
+        asked_at = 0.0
+
         def on_signal() -> None:
-            if stop.is_set():
+            nonlocal asked_at
+            if not stop.is_set():
+                asked_at = loop.time()
+                stop.set()
+            elif loop.time() - asked_at > SAME_SIGNAL_SECONDS:
                 os._exit(HARD_EXIT_CODE)
-            stop.set()
 
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, on_signal)
@@ -205,11 +213,10 @@ class Worker:
 
     def _open_table(self) -> LeaseTable:
         config = self._config
-        of_the_arn = config.stream.split(":")[3] if config.stream.startswith("arn:") else None
         return DynamoDBLeaseTable(
             config.table_name,
             session=self._table_session,
-            region=config.region or of_the_arn,
+            region=config.region or stream_names.region_of(config.stream),
             endpoint_url=config.endpoint_url,
             options=TableOptions(
                 create_table=config.create_table,

@@ -9,7 +9,6 @@ import click
 from kcl_py.cli import processor_path
 from kcl_py.cli.options import is_verbose, setting_options, verbose_option
 from kcl_py.config import Config
-from kcl_py.log import LogListener
 from kcl_py.log_output import writing
 
 
@@ -34,5 +33,4 @@ def command(processor: str, **given: object) -> None:
     from kcl_py.worker import Worker
 
     with writing(config.log_format, logging.DEBUG if is_verbose() else logging.INFO):
-        listener = LogListener(config.application, config.stream_name, config.worker_id)
-        Worker(factory, config, listeners=(listener,)).run()
+        Worker(factory, config).run()
