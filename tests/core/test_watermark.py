@@ -1,5 +1,7 @@
 """The position is contiguous: it never passes an unfinished record, never goes back, and reaches the end."""
 
+import weakref
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
