@@ -18,11 +18,8 @@ class ShardMap:
         self._by_id: dict[str, ShardModel] = {}  # in order of age, which is the order of ids
         self._made = 0
         self._closed: deque[ShardModel] = deque()  # in order of closing
-        self._open: list[ShardModel] = []  # in order of hash range
-        self._starts: list[int] = []
-        for hash_range in equal_ranges(shard_count):
-            self._make(hash_range, (), opened_ms)
-        self._reroute()
+        self._open = [self._make(hash_range, (), opened_ms) for hash_range in equal_ranges(shard_count)]
+        self._starts = [shard.hash_range.start for shard in self._open]
 
     def __iter__(self) -> Iterator[ShardModel]:
         return iter(self._by_id.values())
@@ -47,12 +44,11 @@ class ShardMap:
         self._close((shard,), (lower, upper), moment_ms)
         return lower, upper
 
-    def merge(self, shard: ShardModel, adjacent: ShardModel, now_ms: int) -> ShardModel:
-        """Close both; one child takes both ranges. `shard` is named first among its parents."""
-        moment_ms = max(shard.earliest_close_ms(now_ms), adjacent.earliest_close_ms(now_ms))
-        low, high = sorted((shard.hash_range, adjacent.hash_range))
-        child = self._make(HashRange(low.start, high.end), (shard, adjacent), moment_ms)
-        self._close((shard, adjacent), (child,), moment_ms)
+    def merge(self, lower: ShardModel, upper: ShardModel, now_ms: int) -> ShardModel:
+        """Close both; one child takes both ranges."""
+        moment_ms = max(lower.earliest_close_ms(now_ms), upper.earliest_close_ms(now_ms))
+        child = self._make(HashRange(lower.hash_range.start, upper.hash_range.end), (lower, upper), moment_ms)
+        self._close((lower, upper), (child,), moment_ms)
         return child
 
     def scale(self, shard_count: int, now_ms: int) -> None:
@@ -84,8 +80,6 @@ class ShardMap:
         for parent in parents:
             parent.close(children, closed_ms)
             self._closed.append(parent)
-        self._reroute()
-
-    def _reroute(self) -> None:
-        self._open = sorted((shard for shard in self if shard.is_open), key=lambda shard: shard.hash_range)
-        self._starts = [shard.hash_range.start for shard in self._open]
+        place = bisect_right(self._starts, parents[0].hash_range.start) - 1
+        self._open[place : place + len(parents)] = children
+        self._starts[place : place + len(parents)] = [child.hash_range.start for child in children]
