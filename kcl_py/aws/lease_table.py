@@ -14,10 +14,11 @@ from kcl_py.aws import lease_row, table_connection, table_items
 from kcl_py.aws.lease_row import Attributes, AttributeValue, RowError, RowUpdate
 from kcl_py.aws.table_connection import TableConnection
 from kcl_py.aws.table_life import INDEX, TableLife, TableOptions
+from kcl_py.aws.translate import code_of
 from kcl_py.core.lease import Change, Lease
 from kcl_py.core.session import Session
 from kcl_py.core.table import TableSnapshot
-from kcl_py.errors import AccessDenied, ConditionFailed, TableError, TableMissing
+from kcl_py.errors import AccessDenied, ConditionFailed, ServiceUnavailable, TableError, TableMissing
 
 Page = dict[str, Any]
 StartKey = Any  # pynamodb takes a LastEvaluatedKey as it came, whatever its annotation says
@@ -100,11 +101,17 @@ class DynamoDBLeaseTable:
 
     async def lease_keys_of(self, owner: str) -> tuple[str, ...]:
         """See `LeaseTable.lease_keys_of`; until the index is ACTIVE, a consistent scan of the table answers."""
-        if not self._is_index_active:
-            self._is_index_active = await self._life.has_active_index()
-        if not self._is_index_active:
-            return tuple(sorted([_key(item) async for item in self._scanned(self._name, owner)]))
-        return tuple([_key(item) async for item in self._queried(owner)])
+        if self._is_index_active or await self._life.has_active_index():
+            try:
+                keys = tuple([_key(item) async for item in self._queried(owner)])
+            except TableError as error:
+                if code_of(error) != "ValidationException":  # else somebody deleted the index
+                    raise
+                self._is_index_active = False
+            else:
+                self._is_index_active = True
+                return keys
+        return tuple(sorted([_key(item) async for item in self._scanned(self._name, owner)]))
 
     async def create(self, lease: Lease) -> bool:
         """See `LeaseTable.create`."""
@@ -220,6 +227,10 @@ class DynamoDBLeaseTable:
         start: StartKey = None
         while True:
             page = await self._connection.call(operation, _continued(read, start), table_name)
+            if "Items" not in page:
+                raise ServiceUnavailable(
+                    f"dynamodb:{operation} on table {table_name} answered without items; try again"
+                )
             for item in page["Items"]:
                 yield item
             start = page.get("LastEvaluatedKey")

@@ -122,6 +122,8 @@ class TableLife:
             answer = await self._connection.send("DescribeTable", {}, table_name)
         except TableMissing:
             return None
+        if "Table" not in answer:
+            raise ServiceUnavailable(f"dynamodb:DescribeTable on table {table_name} answered without it; try again")
         description: dict[str, Any] = answer["Table"]
         return description
 

@@ -158,6 +158,8 @@ def translated(error: Exception, operation: str, resource: str) -> KclError:
 def code_of(error: KclError) -> str:
     """The service's own code behind a translated error; empty if there was none."""
     cause = error.__cause__
+    if isinstance(cause, PynamoDBException):
+        cause = cause.cause
     return str(cause.response.get("Error", {}).get("Code", "")) if isinstance(cause, ClientError) else ""
 
 

@@ -1,24 +1,28 @@
-"""The Stream door on a Kinesis whose every answer is scripted."""
+"""Fixtures of the tests of what talks to AWS."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
-from kcl_py.aws.kinesis import KinesisStream
-from tests.aws.scripted_kinesis import ScriptedKinesis, connected, scripted_kinesis
+from kcl_py.aws.lease_table import DynamoDBLeaseTable
+from tests.aws.scripted_dynamodb import Door, ScriptedDynamoDB
 
 
 @pytest.fixture
-def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedKinesis]:
-    monkeypatch.setattr("kcl_py.aws.calls._PAUSE", lambda attempt: 0.0)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    with scripted_kinesis() as scripted:
-        yield scripted
+def scripted() -> ScriptedDynamoDB:
+    return ScriptedDynamoDB()
 
 
 @pytest.fixture
-async def stream(service: ScriptedKinesis) -> AsyncIterator[KinesisStream]:
-    door = connected(service)
-    yield door
-    await door.close()
+async def door() -> AsyncIterator[Door]:
+    """Makes doors, and closes them when the test is over."""
+    doors: list[DynamoDBLeaseTable] = []
+
+    def make(name: str = "leases", **options: Any) -> DynamoDBLeaseTable:
+        doors.append(DynamoDBLeaseTable(name, **options))
+        return doors[-1]
+
+    yield make
+    for table in doors:
+        await table.close()
