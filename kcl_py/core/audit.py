@@ -71,13 +71,8 @@ def holes(lineage: Lineage) -> tuple[HashRange, ...]:
     One look is not proof: rows are read one after the other, and a shard may end in between. Read the rows around a
     hole consistently, and repair what `missing_leases` and `missing_children` then still name.
     """
-    ranges = []
-    for lease in lineage.leases.values():
-        shard = lineage.listing.shards.get(lease.key)
-        hash_range = lease.hash_range or (shard.hash_range if shard else None)
-        if not lease.is_finished and hash_range is not None:
-            ranges.append(hash_range)
-    return EVERY_HASH_KEY.without(ranges)
+    ranges = (lineage.hash_range_of(lease) for lease in lineage.leases.values() if not lease.is_finished)
+    return EVERY_HASH_KEY.without(hash_range for hash_range in ranges if hash_range is not None)
 
 
 def _children_ids(lineage: Lineage, lease: Lease) -> set[str]:

@@ -3,8 +3,8 @@
 An empty table gets a row for every shard that was open at the start position. A table with rows gets one for every open
 shard that does not descend from a row, or for the oldest of its listed ancestors where the past counts; a shard that
 does descend from a row gets its own when its parents end. Protocol reference, section 4.2; beyond it, a row whose shard
-is no longer listed keeps its descendants from starting anew (the trim decides about them, see `audit`), and the missing
-parents of a waiting child are made as well.
+or children are not listed keeps its descendants from starting anew, which at LATEST would skip records (a trim makes
+their rows, see `audit`), and the missing parents of a waiting child are made as well.
 """
 
 from collections.abc import Iterable
@@ -91,7 +91,7 @@ class _Walk:
         self._rows = lineage.leases
         self._listing = lineage.listing
         self._is_past_wanted = is_past_wanted
-        self._vanished = [row for row in self._rows.values() if row.key not in self._listing and not row.is_finished]
+        self._unfinished = {row.key: lineage.hash_range_of(row) for row in self._rows.values() if not row.is_finished}
         self._oldest: set[str] = set()  # where the past begins: they get a row if something descends from them
         self.descends: dict[str, bool] = {}  # of every visited shard: it or an ancestor has a row, or will have one
         self.new: set[str] = set()
@@ -119,14 +119,20 @@ class _Walk:
         for parent in parents:
             if ancestral and parent not in self._rows and (parent in self._oldest or parent not in ancestral):
                 self.new.add(parent)
-        self.descends[shard.shard_id] = bool(ancestral) or self._has_vanished_ancestor(shard)
+        self.descends[shard.shard_id] = bool(ancestral) or self._may_descend(shard)
         if not self.descends[shard.shard_id] and self._is_past_wanted:
             self._oldest.add(shard.shard_id)
 
-    def _has_vanished_ancestor(self, shard: Shard) -> bool:
-        """True if a row whose shard is no longer listed is, or may be, an ancestor: its trim makes the next rows."""
+    def _may_descend(self, shard: Shard) -> bool:
+        """True if a row is an ancestor though the listing does not show how: then its end, or its trim, comes first.
+
+        Of two shards with a common hash key the older one is an ancestor of the other. So an unfinished row that
+        overlaps an open shard is one; of a closed shard it may also be a descendant, unless it is no longer listed.
+        """
         if any(parent in self._rows for parent in shard.parent_shard_ids):
             return True
         return bool(shard.parent_shard_ids) and any(
-            row.hash_range is None or row.hash_range.overlaps(shard.hash_range) for row in self._vanished
+            hash_range is None or hash_range.overlaps(shard.hash_range)
+            for key, hash_range in self._unfinished.items()
+            if not shard.is_closed or key not in self._listing
         )

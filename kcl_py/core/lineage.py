@@ -12,6 +12,7 @@ import msgspec
 from kcl_py.core.checkpoint import AT_TIMESTAMP, LATEST
 from kcl_py.core.lease import Lease
 from kcl_py.core.listing import Listing, Listings
+from kcl_py.core.shard import HashRange
 
 
 class Gate(msgspec.Struct, frozen=True):
@@ -71,6 +72,11 @@ class Lineage:
     def children_of(self, shard_id: str) -> tuple[Lease, ...]:
         """The rows that name this shard as a parent."""
         return tuple(self._children.get(shard_id, ()))
+
+    def hash_range_of(self, lease: Lease) -> HashRange | None:
+        """The row's hash range, or that of its listed shard; None if neither tells."""
+        shard = self.listing.shards.get(lease.key)
+        return lease.hash_range or (shard.hash_range if shard is not None else None)
 
     def may_start(self, lease: Lease) -> Gate:
         """Judge whether what follows the lease's checkpoint may be delivered."""

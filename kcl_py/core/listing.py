@@ -11,6 +11,8 @@ import msgspec
 from kcl_py.core.shard import EVERY_HASH_KEY, HashRange, Shard
 
 CONFIRM_SECONDS = 60.0
+REMEMBERED_MAX = 16
+"""Listings come about once a minute; in a burst every other one is forgotten, never the first or the last."""
 
 
 class Listing(msgspec.Struct, frozen=True):
@@ -70,28 +72,29 @@ class Listing(msgspec.Struct, frozen=True):
 
 
 class Listings(msgspec.Struct, frozen=True):
-    """The complete, unfiltered listings that matter, with when each was asked for: at most three.
+    """The complete, unfiltered listings of the last `CONFIRM_SECONDS`, and the one before them."""
 
-    `confirmed` is `CONFIRM_SECONDS` or more older than `newest`; `candidate` becomes it once it is old enough.
-    """
+    window: tuple[tuple[float, Listing], ...] = ()  # oldest first, each with when it was asked for
 
-    newest: Listing | None = None
-    confirmed: Listing | None = None
-    candidate: Listing | None = None
-    candidate_at: float = 0.0
+    @property
+    def newest(self) -> Listing | None:
+        """The last listing; None if there is none yet."""
+        return self.window[-1][1] if self.window else None
 
     def seen(self, listing: Listing, asked_at: float) -> "Listings":
         """Add a listing that was asked for at `asked_at`, in seconds of the caller's own clock, never going back."""
-        if self.candidate is None:
-            return Listings(listing, None, listing, asked_at)
-        if asked_at - self.candidate_at >= CONFIRM_SECONDS:
-            return Listings(listing, self.candidate, listing, asked_at)
-        return Listings(listing, self.confirmed, self.candidate, self.candidate_at)
+        window = [*self.window, (asked_at, listing)]
+        while len(window) > 1 and asked_at - window[1][0] >= CONFIRM_SECONDS:
+            del window[0]
+        if len(window) > REMEMBERED_MAX:
+            del window[1:-1:2]
+        return Listings(tuple(window))
 
     def agree(self, says: Callable[[Listing], bool]) -> bool:
-        """True if there are two listings `CONFIRM_SECONDS` apart, and every one that is remembered says so."""
-        remembered = (self.newest, self.candidate, self.confirmed)
-        return self.confirmed is not None and all(says(listing) for listing in remembered if listing is not None)
+        """True if there are two listings `CONFIRM_SECONDS` apart that say so, and none between them says otherwise."""
+        if not self.window or self.window[-1][0] - self.window[0][0] < CONFIRM_SECONDS:
+            return False
+        return all(says(listing) for _, listing in self.window)
 
     def lack(self, shard_id: str) -> bool:
         """True if the listings agree that there is no such shard."""
