@@ -1,8 +1,6 @@
 """One worker: a control plane, and one task for every shard that it holds."""
 
 import asyncio
-import os
-import signal
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
@@ -26,10 +24,10 @@ from kcl_py.runtime.keeper_thread import KeeperThread
 from kcl_py.runtime.mailbox import KeeperLine, Leaving, Mailbox
 from kcl_py.runtime.user_code import Emitter
 from kcl_py.runtime.workplace import Workplace
+from kcl_py.stop_signals import StopSignals
 
 QUIT_SECONDS = 10.0  # after the drain: to clear what is left and delete the entry, while DynamoDB may be slow
-HARD_EXIT_CODE = 130
-SAME_SIGNAL_SECONDS = 0.5  # a terminal or `timeout` may deliver one signal twice, to the process and to its group
+STUCK_SECONDS = 1.0  # on top of the grace, before a blocked event loop is left behind
 
 
 class Worker:
@@ -86,25 +84,21 @@ class Worker:
     async def _run(self) -> None:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
+        grace_seconds = self._config.shutdown_grace_seconds + STUCK_SECONDS
 
-        asked_at = 0.0
+        def drain() -> None:
+            loop.call_soon_threadsafe(stop.set)
 
-        def on_signal() -> None:
-            nonlocal asked_at
-            if not stop.is_set():
-                asked_at = loop.time()
-                stop.set()
-            elif loop.time() - asked_at > SAME_SIGNAL_SECONDS:
-                os._exit(HARD_EXIT_CODE)
-
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, on_signal)
-        try:
+        with StopSignals(drain, self._abandon, grace_seconds):
             async with self:
                 await stop.wait()
-        finally:
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.remove_signal_handler(number)
+
+    def _abandon(self) -> None:
+        """A processor blocks the loop beyond the grace: give the leases up without it. Runs in a thread."""
+        self._emit(
+            ServiceTrouble(operation="drain", reason="a processor blocks the worker; the process ends without it")
+        )
+        self._keeper.quit_blocking(QUIT_SECONDS)
 
     # -- embedded -----------------------------------------------------------------------------------------------------
 
@@ -161,7 +155,7 @@ class Worker:
 
     async def _stop(self) -> None:
         """Leave (fleet.md, section 7). Never raises because of a service that does not answer."""
-        grace_seconds = 0.0 if self._error is not None else self._config.shutdown_grace_seconds
+        grace_seconds = self._config.shutdown_grace_seconds
         self._emit(WorkerDraining(grace_seconds=grace_seconds))
         # 1 mark the entry: this worker is given nothing any more, and picks nothing up
         self._mailbox.to_keeper.put(Leaving())

@@ -83,7 +83,7 @@ class Attendant:
         try:
             has_returned: bool = await retry(when_allowed)
         except ProcessorRaised as error:
-            self._tell(error, 1, 0.0)  # the last attempt, because we are to stop
+            self._tell(error, retry.statistics["attempt_number"], 0.0)  # the last one, because we are to stop
             return False
         return has_returned
 

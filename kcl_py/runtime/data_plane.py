@@ -51,6 +51,9 @@ class DataPlane:
             case Answer():
                 self._place.line.answered(message)
             case KeeperFailed(error):
+                self._place.line.hang_up()
+                for consumer in self._consumers.values():
+                    consumer.stop(Ending.LOST)
                 self._fail(error)
 
     def _start(self, consumer: ShardConsumer) -> None:

@@ -1,6 +1,7 @@
 """Runs the keeper in a thread and a loop of its own, so that a processor that blocks does not cost the session."""
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Callable
 
@@ -8,6 +9,8 @@ from kcl_py.errors import KclError
 from kcl_py.interfaces import LeaseTable, Stream
 from kcl_py.runtime.keeper import Keeper
 from kcl_py.runtime.mailbox import KeeperFailed, Mailbox, Quit
+
+_CUT_OFF_SECONDS = 1.0
 
 
 class KeeperThread:
@@ -39,18 +42,20 @@ class KeeperThread:
         Returns:
             True if it ended by itself.
         """
+        return await asyncio.get_running_loop().run_in_executor(None, self.quit_blocking, grace_seconds)
+
+    def quit_blocking(self, grace_seconds: float) -> bool:
+        """As `quit`, for a caller without a loop."""
         self._mailbox.to_keeper.put(Quit())
-        if await self._is_over_within(grace_seconds):
+        self._thread.join(grace_seconds)
+        if not self._thread.is_alive():
             return True
         loop, main = self._loop, self._main
-        if loop is not None and main is not None and not loop.is_closed():
-            loop.call_soon_threadsafe(main.cancel)
-        await self._is_over_within(1.0)
+        if loop is not None and main is not None:
+            with contextlib.suppress(RuntimeError):  # it ended just now
+                loop.call_soon_threadsafe(main.cancel)
+        self._thread.join(_CUT_OFF_SECONDS)
         return False
-
-    async def _is_over_within(self, seconds: float) -> bool:
-        await asyncio.get_running_loop().run_in_executor(None, self._thread.join, seconds)
-        return not self._thread.is_alive()
 
     def _run(self) -> None:
         try:

@@ -60,6 +60,7 @@ class ShardConsumer:
         self._ending: Ending | None = None
         self._children: tuple[ChildShard, ...] = ()
         self._failure: KclError | None = None
+        self._is_overdue = False  # manual checkpoints: told, and not mended since
         self._caught_up_noted_at = float("-inf")
         self.context = ShardContext(
             application=place.config.application,
@@ -280,10 +281,13 @@ class ShardConsumer:
         """Wait until few enough records are delivered and not checkpointed (law S8); False if the consumer stops."""
         records = checkpointer.uncheckpointed_records
         if records >= self._place.config.uncheckpointed_records_max:
-            if checkpointer.is_manual:
-                self._emit(CheckpointOverdue(shard_id=self.shard_id, records=records))
-            else:
+            if not checkpointer.is_manual:
                 await self._or_lose(checkpointer.save())
+            elif not self._is_overdue:
+                self._is_overdue = True
+                self._emit(CheckpointOverdue(shard_id=self.shard_id, records=records))
+        else:
+            self._is_overdue = False
         return self._ending is None
 
     async def _or_lose(self, asked: Awaitable[object]) -> None:
