@@ -1,0 +1,268 @@
+"""The rows that a table gets before anything is consumed: section 4.2 of the protocol reference, and beyond."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kcl_py.core.bootstrap import LATEST_MARGIN_MS, Incomplete, Start, first_leases, missing_leases
+from kcl_py.core.checkpoint import AT_TIMESTAMP, LATEST, SHARD_END, TRIM_HORIZON, Checkpoint
+from kcl_py.core.lease import Lease
+from kcl_py.core.listing import Listing
+from kcl_py.core.position import StartPosition
+from kcl_py.core.shard import HashRange, Shard
+from tests.core.reshard_history import ReshardHistory
+
+NOW_MS = 1_700_000_000_000
+FROM_HORIZON = Start(StartPosition.TRIM_HORIZON, NOW_MS)
+FROM_LATEST = Start(StartPosition.LATEST, NOW_MS)
+FROM_TIME = Start(StartPosition("AT_TIMESTAMP", 5_000), NOW_MS)
+STARTS = [FROM_HORIZON, FROM_LATEST, FROM_TIME]
+NUMBER = Checkpoint("77")
+
+
+def shard(number: int, start: float, end: float, *parents: int, born: int = 0, closed: bool = False) -> Shard:
+    """A shard of the sixth parts of the ring from `start` to `end`."""
+    first, last = (int(edge * 2**128 / 6) for edge in (start, end))
+    return Shard(
+        shard_id=str(number),
+        hash_range=HashRange(first, last - 1),
+        parent_shard_ids=tuple(map(str, parents)),
+        starting_sequence_number=str(born),
+        ending_sequence_number="99" if closed else None,
+    )
+
+
+# levels 0 1 2 3 4 5 -> 6=(0,1) 7=(2,3) 4 5 -> 8=(6,7) 4 9,10=(5); open: 8, 4, 9, 10
+VECTOR = Listing.of(
+    [
+        shard(0, 0, 1, closed=True),
+        shard(1, 1, 2, closed=True),
+        shard(2, 2, 3, closed=True),
+        shard(3, 3, 4, closed=True),
+        shard(4, 4, 5),
+        shard(5, 5, 6, closed=True),
+        shard(6, 0, 2, 0, 1, born=10, closed=True),
+        shard(7, 2, 4, 2, 3, born=10, closed=True),
+        shard(8, 0, 4, 6, 7, born=20),
+        shard(9, 5, 5.5, 5, born=20),
+        shard(10, 5.5, 6, 5, born=20),
+    ]
+)
+
+
+def made(rows: tuple[Lease, ...] | Incomplete) -> list[tuple[str, Checkpoint, int | None]]:
+    assert not isinstance(rows, Incomplete), rows
+    return [(row.key, row.checkpoint, row.start_at_ms) for row in rows]
+
+
+def keys(rows: tuple[Lease, ...] | Incomplete) -> list[str]:
+    return [key for key, _, _ in made(rows)]
+
+
+def rows_at(checkpoint: Checkpoint, *shard_ids: str) -> list[Lease]:
+    return [
+        Lease.for_shard(VECTOR.shards[shard_id], checkpoint)
+        if shard_id in VECTOR
+        else Lease(key=shard_id, checkpoint=checkpoint)
+        for shard_id in shard_ids
+    ]
+
+
+@pytest.mark.parametrize(
+    ("start", "expected"),
+    [
+        (FROM_LATEST, [("6", LATEST, NOW_MS - LATEST_MARGIN_MS)]),
+        (FROM_HORIZON, [("0", TRIM_HORIZON, None), ("1", TRIM_HORIZON, None)]),
+        (FROM_TIME, [("0", AT_TIMESTAMP, 5_000), ("1", AT_TIMESTAMP, 5_000)]),
+    ],
+)
+def test_the_vector_of_the_java_documentation(start: Start, expected: list[tuple[str, Checkpoint, int | None]]) -> None:
+    assert made(missing_leases(VECTOR, rows_at(NUMBER, "4", "5", "7"), start)) == expected
+
+
+@pytest.mark.parametrize(
+    ("start", "expected"),
+    [
+        (FROM_LATEST, ["10", "4", "8", "9"]),
+        (FROM_HORIZON, ["0", "1", "2", "3", "4", "5"]),
+        (FROM_TIME, ["0", "1", "2", "3", "4", "5"]),
+    ],
+)
+def test_an_empty_table_gets_what_was_open_at_the_start(start: Start, expected: list[str]) -> None:
+    rows = first_leases(VECTOR, start)
+    assert sorted(keys(rows)) == expected
+    assert not isinstance(rows, Incomplete)
+    assert {row.checkpoint for row in rows} == {start.position.sentinel}
+
+
+def test_a_filtered_listing_is_taken_whole() -> None:
+    open_shards = Listing.of(shard for shard in VECTOR.shards.values() if not shard.is_closed)
+    for start in STARTS:
+        assert sorted(keys(first_leases(open_shards, start))) == ["10", "4", "8", "9"]
+
+
+def test_a_shard_that_was_closed_a_moment_ago_is_where_latest_begins() -> None:
+    listing = Listing.of([shard(0, 0, 3, closed=True), shard(1, 3, 6)])
+    assert keys(first_leases(listing, FROM_LATEST)) == ["0", "1"]
+
+
+def test_rows_name_parents_that_are_trimmed() -> None:
+    listing = Listing.of([shard(8, 0, 6, 7, 6)])
+    rows = first_leases(listing, FROM_HORIZON)
+    assert not isinstance(rows, Incomplete)
+    assert rows[0].parent_shard_ids == ("6", "7")
+
+
+def test_rows_come_oldest_shard_first() -> None:
+    listing = Listing.of([shard(1, 0, 3, born=9), shard(2, 3, 6, born=10), shard(3, 0, 3, born=9)])
+    assert [listed.shard_id for listed in listing.shards.values()] == ["1", "3", "2"]
+
+
+@pytest.mark.parametrize("start", STARTS)
+@pytest.mark.parametrize(
+    "shards",
+    [
+        pytest.param([], id="nothing"),
+        pytest.param([shard(0, 0, 3)], id="half of the ring"),
+        pytest.param([shard(0, 0, 2), shard(1, 3, 6)], id="a hole"),
+        pytest.param(
+            [shard(0, 0, 6, closed=True), shard(1, 3, 6, 9, born=2), shard(2, 0, 3, 9, born=2)],
+            id="a generation is missing between two",
+        ),
+    ],
+)
+def test_a_listing_that_does_not_cover_the_ring_once_is_asked_for_again(shards: list[Shard], start: Start) -> None:
+    assert isinstance(first_leases(Listing.of(shards), start), Incomplete)
+
+
+def test_one_child_of_two_is_a_hole_at_latest_and_none_at_the_horizon() -> None:
+    listing = Listing.of([shard(0, 0, 3, closed=True), shard(1, 3, 6), shard(2, 0, 1, 0, born=1)])
+    assert isinstance(first_leases(listing, FROM_LATEST), Incomplete)
+    assert keys(first_leases(listing, FROM_HORIZON)) == ["0", "1"]
+
+
+def test_a_child_beside_a_parent_that_is_listed_as_open_is_asked_for_again() -> None:
+    listing = Listing.of([shard(0, 0, 6), shard(1, 0, 3, 0, born=1), shard(2, 3, 6, 0, born=1)])
+    answer = missing_leases(listing, rows_at(NUMBER, "0"), FROM_HORIZON)
+    assert answer == Incomplete("1 is listed beside a parent that is open")
+
+
+def test_rows_that_exist_are_not_made_again() -> None:
+    for start in STARTS:
+        assert missing_leases(VECTOR, rows_at(NUMBER, "4", "8", "9", "10"), start) == ()
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_descendants_of_a_row_wait_for_its_end(start: Start) -> None:
+    assert missing_leases(VECTOR, rows_at(NUMBER, "0", "1", "2", "3", "4", "5"), start) == ()
+    assert missing_leases(VECTOR, rows_at(SHARD_END, "0", "1", "2", "3", "4", "5"), start) == ()
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_a_row_whose_shard_was_trimmed_keeps_its_descendants_from_starting_anew(start: Start) -> None:
+    grandchildren = Listing.of(
+        [shard(3, 0, 3, 1, born=9), shard(4, 3, 6, 2, born=9)]  # 0 -> 1, 2 -> 3, 4; only the last are listed
+    )
+    row = Lease(key="0", checkpoint=NUMBER, hash_range=HashRange(0, 2**128 - 1))
+    assert missing_leases(grandchildren, [row], start) == ()
+    assert missing_leases(grandchildren, [Lease(key="0", checkpoint=NUMBER)], start) == ()
+    child = Lease(key="1", checkpoint=NUMBER, hash_range=shard(1, 0, 3).hash_range)
+    assert keys(missing_leases(grandchildren, [child], start)) == ["4"]
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_a_parent_left_out_of_one_listing_does_not_let_its_child_start_anew(start: Start) -> None:
+    listing = Listing.of([shard(0, 0, 6, closed=True), shard(3, 0, 3, 1, born=9)])  # 0 -> 1 -> 3, without 1
+    row = Lease(key="0", checkpoint=NUMBER, hash_range=HashRange(0, 2**128 - 1))
+    assert missing_leases(listing, [row], start) == ()
+
+
+@pytest.mark.parametrize(
+    ("start", "expected"), [(FROM_LATEST, ["6"]), (FROM_HORIZON, ["0", "1"]), (FROM_TIME, ["0", "1"])]
+)
+def test_the_missing_parent_of_a_waiting_child_is_made(start: Start, expected: list[str]) -> None:
+    rows = [*rows_at(SHARD_END, "7"), *rows_at(TRIM_HORIZON, "8"), *rows_at(NUMBER, "4", "9", "10")]
+    assert keys(missing_leases(VECTOR, rows, start)) == expected
+
+
+def test_a_child_that_does_not_wait_asks_for_no_parents() -> None:
+    for checkpoint in (NUMBER, LATEST, AT_TIMESTAMP, SHARD_END):
+        rows = [*rows_at(checkpoint, "8"), *rows_at(NUMBER, "4", "9", "10")]
+        assert missing_leases(VECTOR, rows, FROM_HORIZON) == ()
+
+
+def test_ten_thousand_generations_need_no_recursion() -> None:
+    line = [shard(n, 0, 6, *([n - 1] if n else []), born=n, closed=n < 10_000) for n in range(10_001)]
+    listing = Listing.of(line)
+    assert keys(missing_leases(listing, [Lease(key="other", checkpoint=SHARD_END)], FROM_HORIZON)) == ["0"]
+    assert keys(missing_leases(listing, [Lease(key="other", checkpoint=SHARD_END)], FROM_LATEST)) == ["10000"]
+    assert missing_leases(listing, [Lease(key="0", checkpoint=NUMBER)], FROM_LATEST) == ()
+
+
+def test_a_listing_that_goes_in_a_circle_ends_all_the_same() -> None:
+    listing = Listing.of([shard(0, 0, 3, 1, closed=True), shard(1, 0, 3, 0, closed=True), shard(2, 0, 6, 1, 2)])
+    for start in STARTS:
+        missing_leases(listing, [Lease(key="other", checkpoint=SHARD_END)], start)
+
+
+def java_walk(listing: Listing, leased: set[str], start: Start) -> dict[str, Checkpoint]:
+    """Section 4.2's pseudo code, line by line."""
+    known: dict[str, bool] = {}
+    should_create: set[str] = set()
+    new: dict[str, Checkpoint] = {}
+    kind = start.position.kind
+
+    def descendant(shard_id: str) -> bool:
+        if shard_id not in known:
+            known[shard_id] = decided(shard_id)
+        return known[shard_id]
+
+    def decided(shard_id: str) -> bool:
+        if shard_id not in listing:
+            return False
+        if shard_id in leased:
+            return True
+        parents = [parent for parent in listing.shards[shard_id].parent_shard_ids if parent in listing]
+        ancestral = {parent for parent in parents if descendant(parent) or parent in should_create}
+        if not ancestral:
+            if kind in ("TRIM_HORIZON", "AT_TIMESTAMP"):
+                should_create.add(shard_id)
+            return False
+        for parent in parents:
+            if parent in leased:
+                continue
+            if parent not in new and (parent in should_create or parent not in ancestral):
+                new[parent] = start.position.sentinel
+            if parent in new:
+                from_horizon = parent in ancestral and kind != "AT_TIMESTAMP"
+                new[parent] = TRIM_HORIZON if from_horizon else start.position.sentinel
+        return True
+
+    for listed in listing.shards.values():
+        if not listed.is_closed and listed.shard_id not in leased and not descendant(listed.shard_id):
+            new[listed.shard_id] = start.position.sentinel
+    return new
+
+
+@given(
+    shards=st.integers(1, 5),
+    choices=st.lists(st.integers(0, 50), max_size=10),
+    retention=st.sampled_from([10, 40, 10_000]),
+    start=st.sampled_from(STARTS),
+    data=st.data(),
+)
+@settings(max_examples=200, deadline=None)
+def test_the_walk_is_the_one_of_the_java_kcl(
+    shards: int, choices: list[int], retention: int, start: Start, data: st.DataObject
+) -> None:
+    history = ReshardHistory(shards)
+    for index, choice in enumerate(choices):
+        history.reshard(choice, 10 * (index + 1))
+    listing = history.listing(10 * len(choices) + 5, retention)
+    leased = data.draw(st.sets(st.sampled_from(sorted(listing.shards))))
+    rows = [
+        Lease.for_shard(listing.shards[shard_id], data.draw(st.sampled_from([NUMBER, SHARD_END])))
+        for shard_id in sorted(leased)
+    ]
+    expected = java_walk(listing, leased, start)
+    assert {key: checkpoint for key, checkpoint, _ in made(missing_leases(listing, rows, start))} == expected
