@@ -36,6 +36,7 @@ class DynamoDBServer:
         self._port = port
         self._server: Any = None
         self._thread: threading.Thread | None = None
+        self._forget: Callable[[], None] = _nothing
 
     @property
     def url(self) -> str:
@@ -47,7 +48,7 @@ class DynamoDBServer:
         """Serve from a thread of its own; returns when the port accepts connections."""
         # An account of its own for every server: moto keeps one state per account, so none sees another's tables.
         account_id = f"{next(_accounts):012d}"
-        make_server = _moto_server(account_id)
+        make_server, self._forget = _moto(account_id)
         try:
             listener = socket.create_server((self._host, self._port))
         except OSError as error:
@@ -55,7 +56,10 @@ class DynamoDBServer:
         with listener:  # the server works on a duplicate
             self._server = make_server(self._host, self._port, listener.fileno())
         self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(_STOP_POLL_SECONDS,), name="kcl_py-dynamodb", daemon=True
+            target=self._server.serve_forever,
+            args=(_STOP_POLL_SECONDS,),
+            name=f"kcl_py-dynamodb-{self.url}",
+            daemon=True,
         )
         self._thread.start()
         return self
@@ -67,6 +71,7 @@ class DynamoDBServer:
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
+        self._forget()
         self._server = self._thread = None
 
     def __enter__(self) -> Self:
@@ -78,15 +83,14 @@ class DynamoDBServer:
         self.stop()
 
 
-def _moto_server(account_id: str) -> Callable[[str, int, int], Any]:
-    """Import moto, and return what makes a server of its application on an open listener."""
+def _moto(account_id: str) -> tuple[Callable[[str, int, int], Any], Callable[[], None]]:
+    """Import moto. Returns what serves its application on an open listener, and what deletes the account's tables."""
     try:
+        from moto.backends import get_backend
         from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
         from werkzeug.serving import make_server
     except ImportError as error:
-        raise ConfigError(
-            f"the local DynamoDB endpoint needs moto ({error}): run pip install 'kcl_py[local]'"
-        ) from None
+        raise ConfigError(f"the local DynamoDB needs moto ({error}): run pip install 'kcl_py[local]'") from None
 
     class QuietRequestHandler(MotoRequestHandler):  # type: ignore[misc]
         protocol_version = "HTTP/1.0"  # one request per connection, so that none outlives the server
@@ -94,10 +98,15 @@ def _moto_server(account_id: str) -> Callable[[str, int, int], Any]:
         def log(self, type: str, message: str, *args: object) -> None:  # noqa: A002 - werkzeug's name
             """Request lines are nobody's business here."""
 
-    application = _in_single_file(DomainDispatcherApplication(create_backend_app), account_id)
-    return lambda host, port, listener: make_server(
-        host, port, application, threaded=True, request_handler=QuietRequestHandler, fd=listener
-    )
+    def serve(host: str, port: int, listener: int) -> Any:
+        application = _in_single_file(DomainDispatcherApplication(create_backend_app), account_id)
+        return make_server(host, port, application, threaded=True, request_handler=QuietRequestHandler, fd=listener)
+
+    def forget() -> None:
+        with _single_file:
+            get_backend("dynamodb").pop(account_id, None)
+
+    return serve, forget
 
 
 def _in_single_file(application: WsgiApplication, account_id: str) -> WsgiApplication:
@@ -108,3 +117,7 @@ def _in_single_file(application: WsgiApplication, account_id: str) -> WsgiApplic
             return [b"".join(application(environ, start_response))]
 
     return serve
+
+
+def _nothing() -> None:
+    """What there is to forget before the first start."""

@@ -46,6 +46,8 @@ class Fault(msgspec.Struct, kw_only=True):
         """Count a call; True if this rule is for it."""
         if self.operation not in (None, operation) or self.key not in (None, key):
             return False
+        if self.kind == "stale_index" and operation != "lease_keys_of":
+            return False
         self.matches += 1
         if self.nth not in (None, self.matches) or self.hits == self.times:
             return False
