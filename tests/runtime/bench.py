@@ -127,14 +127,16 @@ class BenchWorker:
         self.deadline = Deadline(loop.time)
         self.budget = ByteBudget(self.config.buffer_bytes_max)
         self._line = KeeperLine(self._mailbox)
-        place = Workplace(self.config, stream, factory or named, self._line, self.budget, self.deadline, emit, loop.time)
+        place = Workplace(
+            self.config, stream, factory or named, self._line, self.budget, self.deadline, emit, loop.time
+        )
         self.data_plane = DataPlane(place, self._mailbox)
         self._keeping = asyncio.create_task(self._keep(), name="keeper")
 
     async def _keep(self) -> None:
         try:
             await self.keeper.run()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the worker of this bench raises it
             self.failure = root_of(error)
             self._mailbox.to_data_plane.put(KeeperFailed(self.failure))
 

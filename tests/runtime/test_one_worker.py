@@ -12,10 +12,8 @@ from kcl_py.core.session import Process
 from kcl_py.errors import ServiceUnavailable, StreamNotFound, TableRefused
 from kcl_py.events import (
     CheckpointWritten,
-    LeaseCreated,
     LeasePickedUp,
     LeaseRecreated,
-    LeaseWasLost,
     ProcessorFailed,
     RecordsMissing,
     SessionRevoked,
@@ -27,7 +25,7 @@ from kcl_py.local import requests
 from kcl_py.local.faults import AnswerChanged, ChildShardsDropped, Refused, throttled
 from kcl_py.local.faults import Fault as StreamFault
 from kcl_py.local.faulty_lease_table import Fault
-from kcl_py.processor import Checkpointer, RecordProcessor
+from kcl_py.processor import Checkpointer
 from tests.runtime.bench import SHARD_0, SHARD_1, STREAM, BenchWorker, Recording, Site
 from tests.virtual_time import run
 
@@ -346,7 +344,7 @@ def test_an_open_shard_that_gives_no_iterator_once_is_not_ended():
         worker = BenchWorker(site)
         put = site.put(5)
         worker.stream.faults.append(
-            StreamFault(effect=AnswerChanged(lambda page: replace_iterator(page)), operation="read", first=3, times=1)
+            StreamFault(effect=AnswerChanged(replace_iterator), operation="read", first=3, times=1)
         )
         await asyncio.sleep(5)
         put += site.put(5)
@@ -419,7 +417,7 @@ def test_a_checkpoint_that_fell_out_of_retention_is_a_published_gap():
 def test_an_idle_stream_older_than_retention_is_neither_replayed_nor_a_gap():
     async def story():
         site = Site()
-        first = BenchWorker(site)
+        first = BenchWorker(site, idle_read_interval_seconds=120, checkpoint_interval_seconds=60)
         site.put(10)
         await asyncio.sleep(30 * 3600)
         await first.drain()

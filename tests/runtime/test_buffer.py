@@ -1,0 +1,99 @@
+"""Reading ahead within a byte budget."""
+
+import asyncio
+
+import pytest
+
+from kcl_py.interfaces import Page
+from kcl_py.runtime.buffer import ByteBudget, PageBuffer
+from tests.virtual_time import run
+
+
+def page(size_bytes: int) -> Page:
+    return Page(records=[], next_iterator="next", size_bytes=size_bytes)
+
+
+async def is_waiting(task: asyncio.Task[object]) -> bool:
+    await asyncio.sleep(1)
+    return not task.done()
+
+
+def test_a_third_page_waits_until_the_first_was_let_go():
+    async def story():
+        buffer = PageBuffer(ByteBudget(10_000_000))
+        for _ in range(2):
+            buffer.put(page(10), await buffer.reserve())
+        third = asyncio.create_task(buffer.reserve())
+        assert await is_waiting(third)
+        await buffer.get()
+        assert await is_waiting(third), "the first page is still in the consumer's hands"
+        await buffer.get()
+        buffer.put(page(10), await third)
+        buffer.release_all()
+
+    run(story())
+
+
+def test_the_budget_is_given_back_to_the_byte():
+    async def story():
+        budget = ByteBudget(10_000_000)
+        buffer = PageBuffer(budget)
+        for size in (10, 700):
+            buffer.put(page(size), await buffer.reserve())
+        assert budget.used == 710
+        await buffer.get()
+        reserved = await asyncio.wait_for(PageBuffer(budget).reserve(), 1)
+        budget.release(reserved)
+        buffer.release_all()
+        assert budget.used == 0
+
+    run(story())
+
+
+def test_a_shard_with_empty_hands_passes_those_that_fill_the_budget():
+    async def story():
+        budget = ByteBudget(1_000)
+        full = PageBuffer(budget)
+        full.put(page(1_000), await full.reserve())
+        more = asyncio.create_task(full.reserve())
+        assert await is_waiting(more)
+        starved = PageBuffer(budget)
+        starved.put(page(400), await asyncio.wait_for(starved.reserve(), 1))
+        other = asyncio.create_task(PageBuffer(budget).reserve())
+        assert await is_waiting(other), "only one page goes beyond the budget"
+        starved.release_all()
+        assert await asyncio.wait_for(other, 1) > 0
+        more.cancel()
+        await asyncio.gather(more, return_exceptions=True)
+        full.release_all()
+
+    run(story())
+
+
+def test_a_cancelled_wait_takes_nothing():
+    async def story():
+        budget = ByteBudget(1_000)
+        await budget.reserve(1_000, holds_nothing=False)
+        waiting = asyncio.create_task(budget.reserve(500, holds_nothing=False))
+        await asyncio.sleep(0)
+        budget.release(1_000)  # grants the turn ...
+        waiting.cancel()  # ... which is never used
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert budget.used == 0
+
+    run(story())
+
+
+def test_closing_wakes_the_consumer_and_drops_what_was_read_ahead():
+    async def story():
+        budget = ByteBudget(1_000)
+        buffer = PageBuffer(budget)
+        waiting = asyncio.create_task(buffer.get())
+        assert await is_waiting(waiting)
+        buffer.close()
+        assert await waiting is None
+        buffer.put(page(9), await buffer.reserve())
+        assert budget.used == 0
+
+    run(story())

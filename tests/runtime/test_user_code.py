@@ -1,0 +1,72 @@
+"""Running code we did not write."""
+
+import asyncio
+import threading
+
+import pytest
+
+from kcl_py.events import WorkerStopped
+from kcl_py.processor import RecordProcessor
+from kcl_py.runtime.user_code import Emitter, ProcessorRaised, UserCode
+
+
+class Sync(RecordProcessor):
+    def __init__(self) -> None:
+        self.threads = [threading.get_ident()]
+
+    def initialize(self, context: object) -> None:
+        self.threads.append(threading.get_ident())
+
+    def process_records(self, records: object, checkpointer: object) -> None:
+        self.threads.append(threading.get_ident())
+        raise SystemExit("secret payload")
+
+
+class Async(RecordProcessor):
+    async def process_records(self, records: object, checkpointer: object) -> None:
+        task = asyncio.create_task(asyncio.sleep(10))
+        task.cancel()
+        await task
+
+
+async def test_a_sync_processor_is_made_and_called_in_one_thread_of_its_own():
+    code = UserCode(Sync, "shard")
+    await code.create()
+    await code.call("initialize", None)
+    with pytest.raises(ProcessorRaised):
+        await code.call("process_records", None, None)
+    assert isinstance(code.processor, Sync)
+    assert len(set(code.processor.threads)) == 1
+    assert threading.get_ident() not in code.processor.threads
+    code.close()
+
+
+async def test_even_system_exit_is_an_error_of_the_processor_and_its_text_stays_secret():
+    code = UserCode(Sync, "shard")
+    await code.create()
+    with pytest.raises(ProcessorRaised) as raised:
+        await code.call("process_records", None, None)
+    assert raised.value.error.startswith("SystemExit at ")
+    assert "test_user_code.py" in raised.value.error
+    assert "secret" not in raised.value.error
+    code.close()
+
+
+async def test_a_cancelled_error_that_user_code_lets_out_is_its_error_and_not_our_end():
+    code = UserCode(Async, "shard")
+    await code.create()
+    with pytest.raises(ProcessorRaised, match="CancelledError"):
+        await code.call("process_records", None, None)
+    await code.call("lease_lost")  # inherited, and not a coroutine
+
+
+async def test_a_listener_that_raises_hurts_nobody_and_is_counted():
+    heard = []
+
+    def broken(_event: object) -> None:
+        raise RuntimeError
+
+    emit = Emitter([broken, heard.append])
+    emit(WorkerStopped())
+    assert heard == [WorkerStopped()]
+    assert emit.failures == 1
