@@ -1,0 +1,96 @@
+"""KPL aggregates on their way through the worker."""
+
+import asyncio
+
+from kcl_py.core.batch import RecordBatch
+from kcl_py.core.checkpoint import Checkpoint
+from kcl_py.core.record import Record
+from kcl_py.events import MalformedAggregate
+from kcl_py.processor import Checkpointer
+from kcl_py.runtime.shard_consumer import BATCH_RECORDS_MAX
+from tests.core.kpl_aggregator import UserRecord, packed
+from tests.runtime.bench import SHARD_0, BenchWorker, Recording, Site
+from tests.virtual_time import run
+
+
+def aggregate(*payloads: str) -> bytes:
+    return packed([UserRecord("k", payload.encode()) for payload in payloads])
+
+
+def test_user_records_are_delivered_and_a_checkpoint_inside_an_aggregate_resumes_inside_it():
+    class Halfway(Recording):
+        checkpointing = "manual"
+
+        async def process_records(self, records: RecordBatch, checkpointer: Checkpointer) -> None:
+            await super().process_records(records, checkpointer)
+            await checkpointer.checkpoint(records[5])
+
+    async def story():
+        site = Site()
+        site.put_data(b"plain")
+        site.put_data(aggregate(*(f"a{i}" for i in range(8))))
+        site.put_data(aggregate("b0", "b1"))
+        expected = ["plain", *(f"a{i}" for i in range(8)), "b0", "b1"]
+        first = BenchWorker(site, Halfway)
+        await asyncio.sleep(5)
+        assert site.payloads() == expected
+        await first.drain()
+        row = await site.memory.lease(SHARD_0)
+        assert row is not None
+        assert row.checkpoint.sub_sequence_number == 4
+        site.delivered.clear()
+        second = BenchWorker(site)
+        await asyncio.sleep(5)
+        assert site.payloads() == expected[6:]
+        await second.drain()
+
+    run(story())
+
+
+def test_a_malformed_aggregate_is_delivered_raw_flagged_and_told_of():
+    raw: list[Record] = []
+
+    class Keeping(Recording):
+        async def process_records(self, records: RecordBatch, checkpointer: Checkpointer) -> None:
+            raw.extend(records)
+
+    async def story():
+        site = Site()
+        broken = aggregate("a", "b")[:-1] + b"x"
+        site.put_data(broken)
+        site.put_data(b"after")
+        worker = BenchWorker(site, Keeping)
+        await asyncio.sleep(5)
+        assert [record.data for record in raw] == [broken, b"after"]
+        assert [record.malformed_aggregate for record in raw] == [True, False]
+        (event,) = worker.seen(MalformedAggregate)
+        assert event.reason
+        await worker.drain()
+
+    run(story())
+
+
+def test_a_huge_aggregate_comes_in_batches_and_every_one_of_them_can_be_checkpointed():
+    sizes: list[int] = []
+    lasts: list[Checkpoint] = []
+
+    class Counting(Recording):
+        async def process_records(self, records: RecordBatch, checkpointer: Checkpointer) -> None:
+            sizes.append(len(records))
+            lasts.append(records.last)
+            await checkpointer.checkpoint()
+
+    async def story():
+        site = Site()
+        site.put_data(packed([UserRecord("k", b"") for _ in range(175_000)]))
+        worker = BenchWorker(site, Counting)
+        await asyncio.sleep(10)
+        assert sum(sizes) == 175_000
+        assert max(sizes) == BATCH_RECORDS_MAX
+        assert lasts == sorted(lasts)
+        await worker.drain()
+        row = await site.memory.lease(SHARD_0)
+        assert row is not None
+        assert row.checkpoint.sub_sequence_number == 174_999
+
+    run(story())
