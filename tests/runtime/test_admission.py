@@ -162,8 +162,8 @@ def test_a_restored_table_is_accepted_when_told_so_and_is_ours_from_then_on():
         await asyncio.sleep(5)
         assert isinstance(refused.failure, TableRefused)
         await refused.crash()
-        for settings in ({"accept_restored_table": True}, {}):
-            worker = BenchWorker(site, **settings)
+        for is_told in (True, False):
+            worker = BenchWorker(site, accept_restored_table=is_told)
             put += site.put(5)
             await asyncio.sleep(10)
             assert worker.failure is None

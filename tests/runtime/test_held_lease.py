@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+from functools import partial
 
 import msgspec
 import pytest
@@ -70,7 +71,7 @@ def test_every_change_lands_exactly_once_whatever_becomes_of_the_answers(kinds):
         ]
         stage.table.faults += [Fault(kind="fail", operation="lease", nth=1)]
         for number in (10, 20, 30):
-            await held.change(lambda row, number=number: row.checkpointed(at(number)))
+            await held.change(partial(Lease.checkpointed, position=at(number)))
         row = await stage.row()
         assert row.checkpoint == at(30)
         assert row.counter == counter + 3
@@ -84,7 +85,7 @@ def test_changes_of_one_lease_follow_each_other():
         stage = Stage()
         held = await stage.hold()
         stage.table.faults.append(Fault(kind="delay_answer", operation="write", seconds=3.0))
-        numbers = [held.change(lambda row, n=n: row.prepared(at(n), None)) for n in (5, 6, 7)]
+        numbers = [held.change(partial(Lease.prepared, position=at(n), state=None)) for n in (5, 6, 7)]
         written = await asyncio.gather(*numbers)
         assert [lease.counter for lease in written] == [2, 3, 4]
 
