@@ -49,14 +49,15 @@ class ByteBudget:
         self._admit()
 
     def _admit(self) -> None:
+        is_somebody_first = False
         for turn in tuple(self._waiting):
             fits = self.used == 0 or self.used + turn.size <= self._bytes_max
-            if fits or (turn.holds_nothing and self.used <= self._bytes_max):
+            if (fits and not is_somebody_first) or (turn.holds_nothing and self.used <= self._bytes_max):
                 self._waiting.remove(turn)
                 self.used += turn.size
                 turn.granted.set_result(None)
-            elif not turn.holds_nothing:
-                return  # first come, first served; only the empty-handed may pass
+            else:
+                is_somebody_first = True  # first come, first served; only the empty-handed may pass
 
 
 class PageBuffer:

@@ -61,7 +61,7 @@ async def test_a_cancelled_error_that_user_code_lets_out_is_its_error_and_not_ou
 
 
 async def test_a_listener_that_raises_hurts_nobody_and_is_counted():
-    heard = []
+    heard: list[object] = []
 
     def broken(_event: object) -> None:
         raise RuntimeError

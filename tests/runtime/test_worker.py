@@ -197,4 +197,4 @@ def test_the_package_exports_what_the_documentation_names_and_no_more():
     assert set(kcl_py.__all__) >= {"Worker", "Config", "RecordProcessor"}
     assert all(hasattr(kcl_py, name) for name in kcl_py.__all__)
     with pytest.raises(AttributeError):
-        _ = kcl_py.NoSuchName  # type: ignore[attr-defined]
+        _ = kcl_py.NoSuchName
