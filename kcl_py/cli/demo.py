@@ -46,7 +46,7 @@ def command(plain: bool) -> None:
     else:
         click.echo("moto is not installed (pip install 'kcl_py[local]'): the lease table is kept in memory this time")
         with ServerThread(KinesisServer()) as kinesis:
-            environment = {"AWS_ENDPOINT_URL_KINESIS": kinesis.url, "AWS_REGION": kinesis.server.model.region}
+            environment = {"AWS_ENDPOINT_URL_KINESIS": kinesis.url, "AWS_DEFAULT_REGION": kinesis.server.model.region}
             environment |= {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
             is_proven = _run(kinesis, environment, MemoryLeaseTable(), is_live=is_live)
     raise SystemExit(0 if is_proven else 1)
