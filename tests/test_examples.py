@@ -21,6 +21,7 @@ from typing import Any
 import boto3
 import pytest
 
+from kcl_py.cli.local import DYNAMODB_PORT, KINESIS_PORT
 from kcl_py.local.endpoints import LocalEndpoints
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -409,10 +410,22 @@ def test_the_example_in_the_readme_is_complete(stream: LocalStream, shell: Shell
     assert code is not None, "the README shows no Python"
     assert words is not None, "the README does not show how to run it"
     (tmp_path / f"{words[1]}.py").write_text(code[1])
+    shell.environment["PYTHONUNBUFFERED"] = "1"
     stream.put(40)
 
     program = shell.run_processor(f"{words[1]}:{words[2]}", stream)
-    program.wait_until(lambda: program.output.count("\n") >= 40)
+    program.wait_until(lambda: program.records("batch done") == 40)
     program.stop()
 
-    assert all(data.decode() in program.output for data in stream.put_records)
+    assert all(repr(data) in program.output for data in stream.put_records)
+    assert len(re.findall(r"shardId-\d{12} goes on after TRIM_HORIZON", program.output)) == 2
+
+
+def test_the_lines_to_paste_in_the_readme_are_those_that_local_prints(endpoints: LocalEndpoints) -> None:
+    readme = (ROOT / "README.md").read_text()
+    pasted = dict(re.findall(r"(AWS_\w+)=(\S+)", readme))
+
+    assert pasted == endpoints.environment | {
+        "AWS_ENDPOINT_URL_KINESIS": f"http://127.0.0.1:{KINESIS_PORT}",
+        "AWS_ENDPOINT_URL_DYNAMODB": f"http://127.0.0.1:{DYNAMODB_PORT}",
+    }
