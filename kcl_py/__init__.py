@@ -32,10 +32,12 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    """Import the worker when it is asked for: it brings the AWS SDK along, which takes half a second."""
-    if name == "Worker":
-        from kcl_py.worker import Worker
+if not TYPE_CHECKING:  # a type checker would take any name for granted that a module's __getattr__ might know
 
-        return Worker
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name: str) -> object:
+        """Import the worker when it is asked for: it brings the AWS SDK along, which takes half a second."""
+        if name == "Worker":
+            from kcl_py.worker import Worker
+
+            return Worker
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
