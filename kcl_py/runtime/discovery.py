@@ -60,15 +60,18 @@ class Discovery:
 
     # -- at the start -------------------------------------------------------------------------------------------------
 
-    async def open(self, table_id: str | None) -> Listing:
-        """Describe and list the stream; all rows are bound to what is found here.
+    async def open(self) -> Listing:
+        """Describe and list the stream; nothing is written.
 
         Raises:
             StreamNotFound, AccessDenied, CredentialsError, ServiceUnavailable.
         """
         await self._describe()
-        self.binding = Binding(self.description.incarnation, self._config.application, table_id)
         return await self.list_shards()
+
+    def bind(self, table_id: str | None) -> None:
+        """Note which table it is: all rows are bound to it, and to the stream as it was described."""
+        self.binding = Binding(self.description.incarnation, self._config.application, table_id)
 
     async def make_rows(self, snapshot: TableSnapshot) -> None:
         """Make the rows that the table lacks; when this returns, every start position is durable.

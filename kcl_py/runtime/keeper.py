@@ -143,8 +143,8 @@ class Keeper:
             tasks.create_task(self._audit_on_time(), name="audit")
 
     async def _open(self) -> None:
-        table_id = await self._table.prepare()
-        listing = await self._discovery.open(table_id)
+        listing = await self._discovery.open()  # first: a stream that is not there leaves no table behind
+        self._discovery.bind(await self._table.prepare())
         snapshot = await self._admission.admit(tuple(listing.shards.values()), self._discovery.binding)
         if not self._has_joined:
             await self._join()
