@@ -130,6 +130,21 @@ class TestACall:
         assert threads == ["mine_0"]
 
 
+async def test_every_read_but_the_indexs_is_consistent(door: Door, scripted: ScriptedDynamoDB) -> None:
+    scripted.answer("GetItem", {})
+    scripted.answer("Scan", {"Items": []})
+    scripted.refuse("DescribeTable", "ResourceNotFoundException")
+    table = door(session=scripted.session, endpoint_url=NOWHERE)
+    await table.lease(KEY)
+    await table.session(KEY)
+    await table.snapshot()
+    await table.foreign_pulse()
+    await table.lease_keys_of(KEY)
+    reads = [request for request in scripted.requests if b"DescribeTable" not in request.headers["X-Amz-Target"]]
+    assert len(reads) == 5
+    assert all(b'"ConsistentRead": true' in request.body for request in reads)
+
+
 class TestALostAnswer:
     async def test_of_a_write_that_was_applied_is_settled_by_a_read(
         self, door: Door, scripted: ScriptedDynamoDB, moto_url: str
