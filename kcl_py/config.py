@@ -39,7 +39,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     ]
     start: Annotated[
         StartPosition,
-        Setting(form=START, reason="Where to begin in a shard without a checkpoint; the default misses nothing."),
+        Setting(
+            form=START,
+            reason="Where to begin in a shard without a checkpoint: at the oldest record, which misses nothing, at the "
+            "tip, or at a time such as 2026-03-01T09:00:00Z.",
+        ),
     ] = StartPosition.TRIM_HORIZON
     worker_id: Annotated[
         str, Setting(form=TEXT, reason="Names this worker in the lease table and in logs. Default: <hostname>-<pid>.")
@@ -71,7 +75,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         msgspec.field(default_factory=dict)
     )
     table_point_in_time_recovery: Annotated[
-        bool, Setting(form=SWITCH, reason="Turn point-in-time recovery on for a lease table that is created.")
+        bool, Setting(form=SWITCH, reason="Turn point-in-time recovery on for the lease table, an existing one too.")
     ] = False
     table_deletion_protection: Annotated[
         bool, Setting(form=SWITCH, reason="Turn deletion protection on for a lease table that is created.")

@@ -1,7 +1,7 @@
-"""Events as log records of the logger `kcl_py`, and how `kcl-py run` writes them.
+"""Events as log records of the logger `kcl_py`.
 
-In a program of the user's own only `LogListener` is at work, and the program's logging configuration decides what
-becomes of the records. The root logger is never touched.
+In a program of the user's own the logging configuration there decides what becomes of the records; `kcl-py` writes them
+with `log_output`. The root logger is never touched.
 """
 
 import logging

@@ -87,4 +87,7 @@ def _tell(line: str) -> None:
 )
 @click.version_option(__version__, prog_name="kcl-py")
 def main() -> None:
-    """Consume Kinesis streams in pure Python: leases, checkpoints and lineage, and no record lost."""
+    """Consume Kinesis streams in pure Python: leases, checkpoints and lineage, and no record lost.
+
+    `kcl-py demo` is a first look. `kcl-py local` serves endpoints to try the other commands against.
+    """

@@ -13,15 +13,22 @@ DYNAMODB_PORT = 8000
 
 
 @click.command("local", short_help="Serve Kinesis and DynamoDB on this machine.")
-@click.option("--kinesis-port", type=click.IntRange(0, 65535), default=KINESIS_PORT, show_default=True, help="0: any.")
 @click.option(
-    "--dynamodb-port", type=click.IntRange(0, 65535), default=DYNAMODB_PORT, show_default=True, help="0: any."
+    "--kinesis-port", type=click.IntRange(0, 65535), default=KINESIS_PORT, show_default=True, help="0 takes a free one."
+)
+@click.option(
+    "--dynamodb-port",
+    type=click.IntRange(0, 65535),
+    default=DYNAMODB_PORT,
+    show_default=True,
+    help="0 takes a free one.",
 )
 @verbose_option
 def command(kinesis_port: int, dynamodb_port: int) -> None:
     """Serve Kinesis and DynamoDB on this machine's loopback, empty at first, until SIGINT or SIGTERM.
 
-    Standard output is what to paste into another shell. Nothing is kept when it stops.
+    It prints what to paste into another shell, so that any AWS tool or SDK there talks to it. Nothing is kept when it
+    stops.
     """
     from kcl_py.local.endpoints import LocalEndpoints
 

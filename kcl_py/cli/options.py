@@ -79,4 +79,6 @@ def _added(function: F, setting: Setting, text: str, **more: Any) -> F:
 def _help(name: str, setting: Setting) -> str:
     default = default_of(name)
     notes = [setting.variable] if default is None else [f"default: {setting.form.shown(default)}", setting.variable]
+    if setting.is_required:
+        notes.insert(0, "required")
     return f"{setting.reason}  [{'; '.join(notes)}]"

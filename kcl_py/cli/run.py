@@ -12,12 +12,17 @@ from kcl_py.config import Config
 from kcl_py.log_output import writing
 
 
-@click.command("run")
+@click.command("run", short_help="Process a stream with a RecordProcessor.")
 @click.argument("processor", metavar="MODULE:PROCESSOR")
 @setting_options
 @verbose_option
 def command(processor: str, **given: object) -> None:
     """Process a stream with a RecordProcessor.
+
+    For example: kcl-py run orders:PrintOrders --stream orders --application printing
+
+    MODULE is imported as Python does, from the current directory first. PROCESSOR is a RecordProcessor subclass in it,
+    or a callable without arguments that makes one.
 
     Settings come from the command line, else from the environment, else from kcl.toml or [tool.kcl_py] of
     pyproject.toml in the current directory, else they are the defaults. Durations and sizes carry their unit: 10s,

@@ -17,12 +17,20 @@ from kcl_py.setting import START
 if TYPE_CHECKING:
     from kcl_py.aws.connection import Connection
 
+_START_HELP = "Where to begin: at the oldest record, at the tip, or at a time such as 2026-03-01T09:00:00Z."
+
 
 @click.command("tail", short_help="Show the records of a stream.")
 @click.argument("stream")
-@click.option("--start", default="LATEST", metavar=START.metavar, show_default=True, help="Where to begin.")
+@click.option("--start", default="LATEST", metavar=START.metavar, show_default=True, help=_START_HELP)
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Stop after so many records.")
-@click.option("--follow/--no-follow", "is_following", default=True, show_default=True, help="Go on at the tip.")
+@click.option(
+    "--follow/--no-follow",
+    "is_following",
+    default=True,
+    show_default=True,
+    help="Wait for more at the tip, or end there.",
+)
 @click.option("--json", "is_json", is_flag=True, help="A JSON object for each record, its data in base64.")
 @connection_options
 @verbose_option

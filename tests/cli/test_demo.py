@@ -7,9 +7,9 @@ import sys
 import pytest
 
 SHORTER = """
-from kcl_py.cli import demo, main
+from kcl_py.cli import demo_story, main
 
-demo.PRODUCE_SECONDS, demo.SPLIT_AT_SECONDS, demo.MERGE_AT_SECONDS = 2.0, 0.3, 0.6
+demo_story.PRODUCE_SECONDS, demo_story.SPLIT_AT_SECONDS, demo_story.MERGE_AT_SECONDS = 2.0, 0.3, 0.6
 main(["demo"])
 """
 WITHOUT_MOTO = """
