@@ -11,6 +11,7 @@ import pytest
 from kcl_py import events
 from kcl_py.config import SETTINGS, Config
 from kcl_py.errors import AccessDenied
+from kcl_py.log import LogListener
 from tests.cli.conftest import Shell
 
 BASIC = ("--stream", "orders", "--application", "billing")
@@ -59,19 +60,19 @@ number = 5
 
 
 class FakeWorker:
-    """Takes the place of the worker and notes what it was given."""
+    """Takes the place of the worker, notes what it was given, and logs as a worker does."""
 
     made: ClassVar[list[Any]] = []
     failure: Exception | None = None
 
-    def __init__(self, processor: Any, config: Config, *, listeners: tuple[Any, ...]) -> None:
-        self.processor, self.config, self.listeners = processor, config, listeners
+    def __init__(self, processor: Any, config: Config) -> None:
+        self.processor, self.config = processor, config
         self.made.append(self)
 
     def run(self) -> None:
-        for listener in self.listeners:
-            listener(events.SessionStarted(session="host-1@00000000"))
-            listener(events.CheckpointWritten(shard_id="shardId-000000000000", checkpoint="21/0", fencing_token=1))
+        log = LogListener(self.config.application, self.config.stream_name, self.config.worker_id)
+        log(events.SessionStarted(session="host-1@00000000"))
+        log(events.CheckpointWritten(shard_id="shardId-000000000000", checkpoint="21/0", fencing_token=1))
         if self.failure is not None:
             raise self.failure
 
