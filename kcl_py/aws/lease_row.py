@@ -37,8 +37,6 @@ STATISTICS = "sts"
 OPERATING_RANGE = "opr"
 SUPPORT = "sup"
 LAST_SUPPORT_UPDATE = "slu"
-LOCK_OWNER = "ownerName"  # of the item `Leader`
-LOCK_VERSION = "recordVersionNumber"
 
 # Private: Java readers ignore them. The first six stand on lease rows, the others on worker entries.
 HELD = "kclPyHeld"  # S, the owner string that picked the lease up
@@ -246,10 +244,10 @@ def _text(item: Attributes, name: str) -> str | None:
 
 
 def _texts(item: Attributes, name: str) -> tuple[str, ...]:
-    texts: list[object] = _value(item, name, "SS", list) or []
+    texts: list[str] = _value(item, name, "SS", list) or []
     if not all(isinstance(text, str) for text in texts):
         raise RowError(f"{name} is not of type SS")
-    return tuple(sorted(str(text) for text in texts))
+    return tuple(sorted(texts))
 
 
 def _integer(item: Attributes, name: str) -> int | None:

@@ -12,6 +12,8 @@ from kcl_py.core.session import is_native_owner
 from kcl_py.core.table import OddRow, TableSnapshot
 
 LOCK_KEY = "Leader"
+LOCK_OWNER = "ownerName"
+LOCK_VERSION = "recordVersionNumber"
 _WELL_KNOWN_KEYS = (LOCK_KEY, "Migration3.0", "TableMigration3.5")
 
 
@@ -27,7 +29,7 @@ def snapshot_of(items: Iterable[Attributes], legacy_tables: tuple[str, ...]) -> 
                 leases.append(lease_row.lease_of(item))
             elif lease_row.BEAT in item:
                 sessions.append(lease_row.session_of(item))
-            elif not is_native_owner(lease_row.text_of(item, lease_row.LOCK_OWNER) or ""):
+            elif not is_native_owner(lease_row.text_of(item, LOCK_OWNER) or ""):
                 foreign_entries.append(key)
         except RowError as error:
             odd_rows.append(OddRow(key, str(error)))
@@ -50,11 +52,11 @@ def pulse_of(items: Iterable[Attributes]) -> dict[str, str]:
     for item in items:
         key = lease_row.text_of(item, lease_row.KEY) or lease_row.text_of(item, "key") or lease_row.text_of(item, "wid")
         owners = [lease_row.text_of(item, name) for name in (lease_row.OWNER, lease_row.CHECKPOINT_OWNER)]
-        lock_owner = lease_row.text_of(item, lease_row.LOCK_OWNER)
+        lock_owner = lease_row.text_of(item, LOCK_OWNER)
         if any(owner is not None and not is_native_owner(owner) for owner in owners):
             pulse[str(key)] = f"{owners} {item.get(lease_row.COUNTER)}"
         elif lock_owner is not None and not is_native_owner(lock_owner):
-            pulse[str(key)] = f"{lock_owner} {item.get(lease_row.LOCK_VERSION)}"
+            pulse[str(key)] = f"{lock_owner} {item.get(LOCK_VERSION)}"
         elif lease_row.LAST_UPDATE in item and lease_row.BEAT not in item:
             pulse[str(key)] = f"{item[lease_row.LAST_UPDATE]}"
     return pulse

@@ -42,7 +42,7 @@ values = st.recursive(
     ),
     max_leaves=5,
 )
-NAMES = [
+NAMES = [table_items.LOCK_OWNER, table_items.LOCK_VERSION] + [
     value
     for name, value in vars(lease_row).items()
     if name.isupper() and isinstance(value, str) and not name.startswith("_")
