@@ -417,7 +417,7 @@ def test_a_checkpoint_that_fell_out_of_retention_is_a_published_gap():
 def test_an_idle_stream_older_than_retention_is_neither_replayed_nor_a_gap():
     async def story():
         site = Site()
-        first = BenchWorker(site, idle_read_interval_seconds=120, checkpoint_interval_seconds=60)
+        first = BenchWorker(site, idle_read_interval_seconds=120, checkpoint_interval_seconds=60, failover_seconds=200)
         site.put(10)
         await asyncio.sleep(30 * 3600)
         await first.drain()
