@@ -22,6 +22,7 @@ class KinesisModel:
         self._last_created_ms: dict[str, int] = {}
 
     def arn_of(self, stream_name: str) -> str:
+        """The ARN of a stream of this name in this account and region."""
         return f"arn:aws:kinesis:{self.region}:{self.account_id}:stream/{stream_name}"
 
     def streams(self, now_ms: int) -> list[StreamModel]:

@@ -15,6 +15,7 @@ _SHARDS_OF_DESCRIBE_DEFAULT = 100
 def describe_stream_summary(
     model: KinesisModel, request: requests.DescribeStreamSummary, now_ms: int
 ) -> answers.DescribeStreamSummaryAnswer:
+    """Everything about a stream but its shards."""
     stream = model.stream_of(request, now_ms)
     return answers.DescribeStreamSummaryAnswer(
         stream_description_summary=answers.StreamDescriptionSummary(
@@ -34,6 +35,7 @@ def describe_stream_summary(
 
 
 def describe_stream(model: KinesisModel, request: requests.DescribeStream, now_ms: int) -> answers.DescribeStreamAnswer:
+    """Pages of shards follow a shard id, not a token."""
     stream = model.stream_of(request, now_ms)
     stream.trim(now_ms)
     after = request.exclusive_start_shard_id or ""
@@ -80,6 +82,7 @@ def list_streams(model: KinesisModel, request: requests.ListStreams, now_ms: int
 
 
 def list_shards(model: KinesisModel, request: requests.ListShards, now_ms: int) -> answers.ListShardsAnswer:
+    """A token goes on with the filter and the stream that it began with."""
     if request.next_token is not None:
         token = _continued(model, request, request.next_token, now_ms)
         stream = model.incarnation(token.stream, token.created_ms, now_ms)

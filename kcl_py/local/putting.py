@@ -14,6 +14,7 @@ _TOO_FAST: Final = "ProvisionedThroughputExceededException"
 
 
 def put_record(model: KinesisModel, request: requests.PutRecord, now_ms: int) -> PutRecordAnswer:
+    """A record that comes too fast is an error here."""
     stream = model.served(request, now_ms)
     _check_size(stream, request)
     if request.sequence_number_for_ordering is not None:

@@ -11,6 +11,7 @@ from kcl_py.local.stream_model import StreamModel
 
 
 def get_shard_iterator(model: KinesisModel, request: requests.GetShardIterator, now_ms: int) -> GetShardIteratorAnswer:
+    """The iterator is dated: it expires."""
     stream = model.served(request, now_ms)
     shard = stream.shard(request.shard_id, now_ms)
     place = _place_of(stream, shard, request, now_ms)
@@ -22,6 +23,7 @@ def get_shard_iterator(model: KinesisModel, request: requests.GetShardIterator, 
 
 
 def get_records(model: KinesisModel, request: requests.GetRecords, now_ms: int) -> GetRecordsAnswer:
+    """The end of a closed shard names the children and gives no next iterator."""
     iterator = _iterator_of(model, request, now_ms)
     stream = model.incarnation(iterator.stream, iterator.created_ms, now_ms)
     shard = stream.shard(iterator.shard_id, now_ms)

@@ -45,6 +45,7 @@ class RecordLog:
         return len(self._records)
 
     def append(self, record: StoredRecord) -> None:
+        """Add the newest record."""
         self._records.append(record)
 
     def trim(self, horizon_ms: int) -> None:

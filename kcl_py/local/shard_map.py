@@ -30,6 +30,7 @@ class ShardMap:
         return self._open
 
     def get(self, shard_id: str) -> ShardModel | None:
+        """The shard of this id, None if there is none."""
         return self._by_id.get(shard_id)
 
     def of_hash(self, hash_key: int) -> ShardModel:

@@ -50,6 +50,7 @@ class ShardModel:
 
     @property
     def starting_sequence_number(self) -> str:
+        """Below the number of every record."""
         return str(SequenceNumber(self.created_seconds, self.index, 0, self.created_seconds))
 
     @property
@@ -61,6 +62,7 @@ class ShardModel:
 
     @property
     def is_open(self) -> bool:
+        """Does it still take records?"""
         return self.closed_ms is None
 
     def is_open_at(self, moment_ms: int) -> bool:
