@@ -65,6 +65,7 @@ class DynamoDBLeaseTable:
         )
         self._life = TableLife(self._connection, options or TableOptions())
         self._is_index_active = False  # true once seen so
+        self._legacy_tables: tuple[str, ...] | None = None  # once looked for
 
     async def prepare(self) -> str | None:
         """See `LeaseTable.prepare`.
@@ -80,16 +81,18 @@ class DynamoDBLeaseTable:
         An identity that may not describe the legacy tables gets a snapshot without them. That is enough to be safe: a
         Java fleet that keeps them also leaves rows without `entityType`, or rows that name its workers, and either
         keeps this table from being taken for ours. The proof of silence in `foreign_pulse` does ask for the permission.
+        The legacy tables are looked for once: nobody makes them beside a table that kcl_py has joined.
         """
-        try:
-            legacy_tables = await self._life.legacy_tables()
-        except AccessDenied:
-            legacy_tables = ()
+        if self._legacy_tables is None:
+            try:
+                self._legacy_tables = await self._life.legacy_tables()
+            except AccessDenied:
+                self._legacy_tables = ()
         try:
             items = [item async for item in self._scanned(self._name)]
         except TableMissing:
             items = []
-        return table_items.snapshot_of(items, legacy_tables)
+        return table_items.snapshot_of(items, self._legacy_tables)
 
     async def lease(self, key: str) -> Lease | None:
         """See `LeaseTable.lease`."""

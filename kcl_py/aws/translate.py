@@ -93,6 +93,7 @@ _ERROR_OF_CODE: dict[str, type[ServiceError]] = {
     ),
     **dict.fromkeys(
         (
+            "ExpiredNextTokenException",
             "InternalError",
             "InternalFailure",
             "InternalFailureException",

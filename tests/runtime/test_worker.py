@@ -196,5 +196,6 @@ async def test_a_factory_may_make_the_processor(endpoints):
 def test_the_package_exports_what_the_documentation_names_and_no_more():
     assert set(kcl_py.__all__) >= {"Worker", "Config", "RecordProcessor"}
     assert all(hasattr(kcl_py, name) for name in kcl_py.__all__)
-    with pytest.raises(AttributeError):
-        _ = kcl_py.NoSuchName
+    unknown = "NoSuchName"
+    with pytest.raises(AttributeError, match=unknown):
+        getattr(kcl_py, unknown)
