@@ -7,7 +7,7 @@ or children are not listed keeps its descendants from starting anew, which at LA
 their rows, see `audit`), and the missing parents of a waiting child are made as well.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -58,30 +58,38 @@ def first_leases(listing: Listing, start: Start) -> tuple[Lease, ...] | Incomple
         start: where to begin.
     """
     shards = listing.leaves if start.position.kind == "LATEST" else listing.roots
-    if EVERY_HASH_KEY.without(shard.hash_range for shard in shards):
-        return Incomplete(f"the {len(shards)} shards to begin with leave a hole in the hash range")
-    if sum(shard.hash_range.end - shard.hash_range.start + 1 for shard in shards) > EVERY_HASH_KEY.end + 1:
-        return Incomplete(f"the {len(shards)} shards to begin with overlap: one between them is missing")
-    return tuple(start.lease(shard) for shard in shards)
+    return _flaw(shards) or tuple(start.lease(shard) for shard in shards)
 
 
 def missing_leases(listing: Listing, leases: Iterable[Lease], start: Start) -> tuple[Lease, ...] | Incomplete:
-    """The rows to add to a table that has some, oldest shard first. `listing` must not be filtered."""
+    """The rows to add to a table that has some, oldest shard first. `listing` must not be filtered.
+
+    A shard that was closed a moment ago and has no listed children counts as open: its end makes their rows, while a
+    row made for them later would begin at a later LATEST.
+    """
     early = listing.early_children
     if early:
         return Incomplete(f"{early[0].shard_id} is listed beside a parent that is open")
+    flaw = _flaw(listing.leaves)
+    if flaw is not None:
+        return flaw
     lineage = Lineage(leases, Listings().seen(listing, 0.0))
-    tops = [
-        shard.shard_id
-        for shard in listing.shards.values()
-        if not shard.is_closed and shard.shard_id not in lineage.leases
-    ]
+    tops = [shard.shard_id for shard in listing.leaves if shard.shard_id not in lineage.leases]
     for lease in lineage.leases.values():
         tops += [parent for parent in lineage.may_start(lease).missing if parent in listing]
     walk = _Walk(lineage, is_past_wanted=start.position.kind != "LATEST")
     walk.visit_ancestry(tops)
     new = walk.new.union(top for top in tops if not walk.descends[top])
     return tuple(start.lease(shard) for shard in listing.shards.values() if shard.shard_id in new)
+
+
+def _flaw(shards: Sequence[Shard]) -> Incomplete | None:
+    """What shows that not all shards that were open together are there: each hash key must belong to one of them."""
+    if EVERY_HASH_KEY.without(shard.hash_range for shard in shards):
+        return Incomplete(f"the {len(shards)} shards to begin with leave a hole in the hash range")
+    if sum(shard.hash_range.end - shard.hash_range.start + 1 for shard in shards) > EVERY_HASH_KEY.end + 1:
+        return Incomplete(f"the {len(shards)} shards to begin with overlap: one between them is missing")
+    return None
 
 
 class _Walk:
@@ -127,11 +135,10 @@ class _Walk:
         """True if a row is an ancestor though the listing does not show how: then its end, or its trim, comes first.
 
         Of two shards with a common hash key the older one is an ancestor of the other. So an unfinished row that
-        overlaps an open shard is one; of a closed shard it may also be a descendant, unless it is no longer listed.
+        overlaps an open shard is one. If the row's shard is not listed, it was trimmed, or the listing is older than
+        the row and must not be acted upon; of a closed shard a listed row may also be a descendant.
         """
-        if any(parent in self._rows for parent in shard.parent_shard_ids):
-            return True
-        return bool(shard.parent_shard_ids) and any(
+        return any(parent in self._rows for parent in shard.parent_shard_ids) or any(
             hash_range is None or hash_range.overlaps(shard.hash_range)
             for key, hash_range in self._unfinished.items()
             if not shard.is_closed or key not in self._listing

@@ -96,6 +96,12 @@ class ReshardHistory:
             for second in range(life.opened, at if life.closed is None else min(life.closed, at))
         }
 
-    def is_ancestor(self, older: str, younger: str) -> bool:
-        parents = self.lives[younger].parents
-        return older in parents or any(self.is_ancestor(older, parent) for parent in parents)
+    def ancestors(self, shard_id: str) -> set[str]:
+        """Every shard that this one descends from."""
+        found: set[str] = set()
+        ahead = [shard_id]
+        while ahead:
+            parents = set(self.lives[ahead.pop()].parents) - found
+            found |= parents
+            ahead += parents
+        return found

@@ -172,9 +172,32 @@ def test_a_row_whose_shard_was_trimmed_keeps_its_descendants_from_starting_anew(
 
 @pytest.mark.parametrize("start", STARTS)
 def test_a_parent_left_out_of_one_listing_does_not_let_its_child_start_anew(start: Start) -> None:
-    listing = Listing.of([shard(0, 0, 6, closed=True), shard(3, 0, 3, 1, born=9)])  # 0 -> 1 -> 3, without 1
+    # 0 -> 1, 2 and 1 -> 3, without 1
+    listing = Listing.of([shard(0, 0, 6, closed=True), shard(2, 3, 6, 0, born=5), shard(3, 0, 3, 1, born=9)])
     row = Lease(key="0", checkpoint=NUMBER, hash_range=HashRange(0, 2**128 - 1))
     assert missing_leases(listing, [row], start) == ()
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_a_listing_older_than_the_rows_makes_none(start: Start) -> None:
+    before_the_split = Listing.of([shard(0, 0, 3), shard(1, 3, 6)])
+    rows = [Lease.for_shard(shard(n, n - 2, n - 1, 0), LATEST) for n in (2, 3, 4)]
+    assert keys(missing_leases(before_the_split, rows, start)) == ["1"]
+
+
+@pytest.mark.parametrize("start", STARTS)
+@pytest.mark.parametrize("left_out", ["4", "9"])
+def test_an_open_shard_left_out_of_a_listing_is_a_hole(start: Start, left_out: str) -> None:
+    shards = [listed for listed in VECTOR.shards.values() if listed.shard_id != left_out]
+    answer = missing_leases(Listing.of(shards), rows_at(NUMBER, "0", "5"), start)
+    assert answer == Incomplete("the 3 shards to begin with leave a hole in the hash range")
+
+
+def test_where_the_only_child_was_left_out_its_parents_are_begun_with() -> None:
+    shards = [listed for listed in VECTOR.shards.values() if listed.shard_id != "8"]
+    rows = rows_at(NUMBER, "4", "9", "10")
+    assert keys(missing_leases(Listing.of(shards), rows, FROM_LATEST)) == ["6", "7"]
+    assert keys(missing_leases(Listing.of(shards), rows, FROM_HORIZON)) == ["0", "1", "2", "3"]
 
 
 @pytest.mark.parametrize(
