@@ -1,12 +1,32 @@
 """Fixtures of the tests of what talks to AWS."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 
+from kcl_py.aws.kinesis import KinesisStream
 from kcl_py.aws.lease_table import DynamoDBLeaseTable
 from tests.aws.scripted_dynamodb import Door, ScriptedDynamoDB
+from tests.aws.scripted_kinesis import ScriptedKinesis, connected, scripted_kinesis
+
+
+@pytest.fixture
+def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedKinesis]:
+    """A Kinesis whose every answer is scripted."""
+    monkeypatch.setattr("kcl_py.aws.calls._PAUSE", lambda attempt: 0.0)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    with scripted_kinesis() as scripted:
+        yield scripted
+
+
+@pytest.fixture
+async def stream(service: ScriptedKinesis) -> AsyncIterator[KinesisStream]:
+    """A door on it."""
+    door = connected(service)
+    yield door
+    await door.close()
 
 
 @pytest.fixture
