@@ -1,0 +1,76 @@
+"""`kcl-py run` in a process of its own, and its log."""
+
+import json
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from integration.program import KCL_PY, PATIENCE_SECONDS, Program, clean_environment, eventually
+from integration.services import Services
+
+LogEntry = dict[str, Any]
+
+
+class WorkerProgram(Program):
+    """One worker that logs JSON.
+
+    Args:
+        processor: a class of integration/processors.py.
+        stream, application: what it reads, and for whom.
+        services: the endpoints and credentials that its environment names.
+        options: more words of its command line.
+        environment: more of its environment.
+        directory: its current directory.
+    """
+
+    def __init__(
+        self,
+        processor: str,
+        *,
+        stream: str,
+        application: str,
+        services: Services,
+        options: tuple[str, ...] = (),
+        environment: Mapping[str, str],
+        directory: Path,
+    ) -> None:
+        words = ("--stream", stream, "--application", application, "--log-format", "json", *options)
+        super().__init__(
+            [KCL_PY, "run", f"integration.processors:{processor}", *words],
+            environment={**clean_environment(), **services.environment, **environment},
+            directory=directory,
+        )
+
+    @property
+    def log(self) -> list[LogEntry]:
+        """Every line of standard error so far that is JSON."""
+        return [json.loads(line) for line in tuple(self.errors) if line.startswith("{")]
+
+    def events(self, event: str, **fields: object) -> list[LogEntry]:
+        """The log's entries of one kind."""
+        return [
+            entry
+            for entry in self.log
+            if entry.get("event") == event and all(entry.get(name) == value for name, value in fields.items())
+        ]
+
+    def wait_for(self, event: str, *, count: int = 1, within: float = PATIENCE_SECONDS, **fields: object) -> LogEntry:
+        """Wait until the log has so many entries of a kind; the last of them."""
+
+        def look() -> list[LogEntry]:
+            found = self.events(event, **fields)
+            assert len(found) >= count or self.is_running, f"it ended before it logged {event!r}; {self}"
+            return found[count - 1 :]
+
+        return eventually(look, f"{event!r} {fields or ''}; {self}", within=within)[0]
+
+    def ready(self) -> "WorkerProgram":
+        """Wait until everything that is put from now on is certain to be delivered."""
+        self.wait_for("worker ready")
+        return self
+
+    def drained(self, by: signal.Signals = signal.SIGTERM) -> int:
+        """Stop it in order; its exit code."""
+        self.signal(by)
+        return self.ended()
