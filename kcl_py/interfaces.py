@@ -92,7 +92,9 @@ class LeaseTable(Protocol):
     """One lease table. Reads are strongly consistent unless the docstring says otherwise."""
 
     async def prepare(self) -> str | None:
-        """Create the table with its index if it is absent and may be created; wait until it is ACTIVE; apply options.
+        """Create the table with its index if it is absent and may be created; wait until it is ACTIVE.
+
+        A table that is there already is looked at and left as it is: it may yet have to be refused.
 
         Returns:
             DynamoDB's TableId, None where the endpoint has none.
@@ -101,6 +103,9 @@ class LeaseTable(Protocol):
             TableRefused: the table's key is not `leaseKey`.
             TableMissing: it is absent and `create_table` is false.
         """
+
+    async def equip(self) -> None:
+        """Give a prepared and accepted table what it lacks: its index, not awaited, and what the options ask for."""
 
     async def snapshot(self) -> TableSnapshot:
         """Read the whole table. A table that does not exist reads as empty."""

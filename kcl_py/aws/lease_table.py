@@ -75,6 +75,10 @@ class DynamoDBLeaseTable:
         """
         return await self._life.prepare()
 
+    async def equip(self) -> None:
+        """See `LeaseTable.equip`."""
+        await self._life.equip()
+
     async def snapshot(self) -> TableSnapshot:
         """See `LeaseTable.snapshot`.
 

@@ -59,6 +59,7 @@ class TableLife:
         self._connection = connection
         self._name = connection.table_name
         self._options = options
+        self._description: dict[str, Any] = {}
         connection.describe_keys(
             {
                 "TableName": self._name,
@@ -70,15 +71,18 @@ class TableLife:
 
     async def prepare(self) -> str | None:
         """See `LeaseTable.prepare`; other workers may do the same at the same time."""
-        description = await self._usable()
-        self._check_keys(description)
+        self._description = await self._usable()
+        self._check_keys(self._description)
+        table_id: str | None = self._description.get("TableId")
+        return table_id
+
+    async def equip(self) -> None:
+        """See `LeaseTable.equip`; goes by what `prepare` saw."""
         if self._options.create_table:
-            if _index_status(description) is None:
-                await self._add_index(description)
+            if _index_status(self._description) is None:
+                await self._add_index(self._description)
             if self._options.point_in_time_recovery:
                 await self._recover_in_time()
-        table_id: str | None = description.get("TableId")
-        return table_id
 
     async def has_active_index(self) -> bool:
         """Ask whether the index answers queries already."""

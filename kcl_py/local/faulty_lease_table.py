@@ -14,7 +14,16 @@ from kcl_py.errors import ServiceUnavailable, Throttled
 from kcl_py.interfaces import LeaseTable
 
 Operation = Literal[
-    "prepare", "snapshot", "lease", "lease_keys_of", "create", "write", "session", "write_session", "foreign_pulse"
+    "prepare",
+    "equip",
+    "snapshot",
+    "lease",
+    "lease_keys_of",
+    "create",
+    "write",
+    "session",
+    "write_session",
+    "foreign_pulse",
 ]
 Answer = TypeVar("Answer")
 
@@ -77,6 +86,10 @@ class FaultyLeaseTable:
     async def prepare(self) -> str | None:
         """See `LeaseTable.prepare`."""
         return await self._through("prepare", None, self._table.prepare)
+
+    async def equip(self) -> None:
+        """See `LeaseTable.equip`."""
+        await self._through("equip", None, self._table.equip)
 
     async def snapshot(self) -> TableSnapshot:
         """See `LeaseTable.snapshot`."""

@@ -45,6 +45,9 @@ class MemoryLeaseTable:
                 self._incarnation += 1
             return f"memory-table-{self._incarnation}"
 
+    async def equip(self) -> None:
+        """See `LeaseTable.equip`; this table lacks nothing."""
+
     async def snapshot(self) -> TableSnapshot:
         """See `LeaseTable.snapshot`."""
         with self._lock:

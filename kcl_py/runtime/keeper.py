@@ -146,6 +146,7 @@ class Keeper:
         listing = await self._discovery.open()  # first: a stream that is not there leaves no table behind
         self._discovery.bind(await self._table.prepare())
         snapshot = await self._admission.admit(tuple(listing.shards.values()), self._discovery.binding)
+        await self._table.equip()
         if not self._has_joined:
             await self._join()
         await self._discovery.make_rows(snapshot)

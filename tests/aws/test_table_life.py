@@ -83,7 +83,9 @@ class TestPreparing:
         self, door: Door, scripted: ScriptedDynamoDB, moto_url: str
     ) -> None:
         options = TableOptions(tags={"team": "billing"}, deletion_protection=True, point_in_time_recovery=True)
-        await door("tagged", session=scripted.session, endpoint_url=moto_url, options=options).prepare()
+        table = door("tagged", session=scripted.session, endpoint_url=moto_url, options=options)
+        await table.prepare()
+        await table.equip()
         client = scripted.session.client("dynamodb", endpoint_url=moto_url)
         described = client.describe_table(TableName="tagged")["Table"]
         tags = client.list_tags_of_resource(ResourceArn=described["TableArn"])["Tags"]
@@ -98,7 +100,10 @@ class TestPreparing:
         scripted.refuse("UpdateContinuousBackups", "ContinuousBackupsUnavailableException")
         scripted.answer("UpdateContinuousBackups", {})
         options = TableOptions(point_in_time_recovery=True)
-        await door(session=scripted.session, endpoint_url=NOWHERE, options=options).prepare()
+        table = door(session=scripted.session, endpoint_url=NOWHERE, options=options)
+        await table.prepare()
+        assert scripted.operations == ["DescribeTable"]
+        await table.equip()
         assert scripted.operations == ["DescribeTable"] + ["UpdateContinuousBackups"] * 2
 
     async def test_leaves_an_index_to_the_worker_that_is_adding_it(
@@ -106,7 +111,10 @@ class TestPreparing:
     ) -> None:
         scripted.answer("DescribeTable", {"Table": DESCRIBED | {"GlobalSecondaryIndexes": []}})
         scripted.refuse("UpdateTable", "ResourceInUseException")
-        await door(session=scripted.session, endpoint_url=NOWHERE).prepare()
+        table = door(session=scripted.session, endpoint_url=NOWHERE)
+        await table.prepare()
+        assert scripted.operations == ["DescribeTable"]
+        await table.equip()
         assert scripted.operations == ["DescribeTable", "UpdateTable"]
 
 

@@ -77,6 +77,9 @@ class TestTheTablesShape:
         for number, owner in enumerate([ANN, "bob@4567cdef", ANN]):
             await table.create(Lease(key=f"shardId-{number}", owner=owner, checkpoint=TRIM_HORIZON))
         await table.prepare()
+        described = dynamodb_table.client.describe_table(TableName=dynamodb_table.name)["Table"]
+        assert not described.get("GlobalSecondaryIndexes"), "nothing is changed before the table is accepted"
+        await table.equip()
         assert await table.lease_keys_of(ANN) == ("shardId-0", "shardId-2")
         described = dynamodb_table.client.describe_table(TableName=dynamodb_table.name)["Table"]
         assert [index["IndexName"] for index in described["GlobalSecondaryIndexes"]] == [INDEX]
@@ -85,6 +88,7 @@ class TestTheTablesShape:
         dynamodb_table.create_with(dynamodb_table.name)
         table = dynamodb_table.door(options=TableOptions(create_table=False, point_in_time_recovery=True))
         await table.prepare()
+        await table.equip()
         await table.create(Lease(key=KEY, owner=ANN, checkpoint=TRIM_HORIZON))
         assert await table.lease_keys_of(ANN) == (KEY,)
         described = dynamodb_table.client.describe_table(TableName=dynamodb_table.name)["Table"]
@@ -97,7 +101,9 @@ class TestTheTablesShape:
             KeySchema=[{"AttributeName": "leaseKey", "KeyType": "HASH"}],
             ProvisionedThroughput={"ReadCapacityUnits": 7, "WriteCapacityUnits": 3},
         )
-        await dynamodb_table.door().prepare()
+        table = dynamodb_table.door()
+        await table.prepare()
+        await table.equip()
         (index,) = dynamodb_table.client.describe_table(TableName=dynamodb_table.name)["Table"][
             "GlobalSecondaryIndexes"
         ]
