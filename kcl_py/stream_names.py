@@ -21,6 +21,11 @@ def check(stream: str, where: str = "stream") -> None:
         raise ConfigError(f"{where} is {quoted(stream)}; expected a stream's name or ARN")
 
 
+def is_name(text: str) -> bool:
+    """True for what may be a stream's name."""
+    return not is_arn(text) and _NAME_OR_ARN.fullmatch(text) is not None
+
+
 def is_arn(stream: str) -> bool:
     """True for an ARN, False for a name."""
     return stream.startswith("arn:")

@@ -15,7 +15,7 @@ from kcl_py.errors import KclError, ProcessorError
 from kcl_py.events import Listener, ServiceTrouble, WorkerDraining, WorkerStarting, WorkerStopped
 from kcl_py.interfaces import LeaseTable, Stream
 from kcl_py.log import LogListener
-from kcl_py.processor import ProcessorFactory, RecordProcessor, is_async
+from kcl_py.processor import ProcessorFactory, is_async
 from kcl_py.runtime.buffer import ByteBudget
 from kcl_py.runtime.data_plane import DataPlane
 from kcl_py.runtime.deadline import Deadline
@@ -50,7 +50,7 @@ class Worker:
 
     def __init__(
         self,
-        processor: type[RecordProcessor] | ProcessorFactory,
+        processor: ProcessorFactory,
         config: Config,
         *,
         session: Any = None,

@@ -10,6 +10,7 @@ from aiobotocore.config import AioConfig
 
 from kcl_py import endpoint, stream_names
 from kcl_py._version import __version__
+from kcl_py.aws import region as regions
 from kcl_py.aws.async_session import Session, async_session
 from kcl_py.aws.calls import Calls, MalformedAnswer, OnRetry
 from kcl_py.errors import ConfigError, StreamError
@@ -138,7 +139,8 @@ class Connection:
             user_agent_extra=f"kcl_py/{__version__}",
         )
         session = async_session(self._session)
-        return session.client("kinesis", region_name=self._region, endpoint_url=self._endpoint_url, config=config)
+        chosen = regions.chosen(self._region, None if self._session is None else self._session.region_name)
+        return session.client("kinesis", region_name=chosen, endpoint_url=self._endpoint_url, config=config)
 
 
 def _is_of_parser(error: Exception) -> bool:

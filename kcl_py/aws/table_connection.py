@@ -19,6 +19,7 @@ from botocore.config import Config
 from botocore.parsers import ResponseParserError
 from pynamodb.connection.base import Connection, MetaTable
 
+from kcl_py.aws import region as regions
 from kcl_py.aws.translate import SDK_ERRORS, translated
 from kcl_py.errors import ConfigError, CredentialsError
 
@@ -129,7 +130,8 @@ class _SessionConnection(Connection):
     ) -> None:
         super().__init__(extra_headers={})  # not None, which would ask pynamodb's process-wide settings
         self._session = session
-        self._parameters = {"region_name": region, "endpoint_url": endpoint_url, "config": config}
+        chosen = regions.chosen(region, None if session is None else session.region_name)
+        self._parameters = {"region_name": chosen, "endpoint_url": endpoint_url, "config": config}
         self._is_signing = False
 
     @property

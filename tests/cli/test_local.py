@@ -7,6 +7,7 @@ import threading
 import click
 import pytest
 
+from kcl_py.local.requests import CreateStream
 from tests.cli.conftest import Shell
 
 
@@ -48,3 +49,27 @@ def test_the_ports_have_defaults_that_are_shown(shell: Shell) -> None:
 
     assert "4567" in text
     assert "8000" in text
+
+
+def test_streams_are_there_when_it_is_ready(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    created: list[object] = []
+    monkeypatch.setattr("kcl_py.cli.local.Event", StoppedAtOnce)
+    monkeypatch.setattr("kcl_py.local.server_thread.ServerThread.ask", lambda _server, request: created.append(request))
+
+    result = shell.run(
+        "local", "--kinesis-port", "0", "--dynamodb-port", "0", "--stream", "orders:3", "--stream", "events"
+    )
+
+    assert result.exit_code == 0, result.output
+    assert created == [
+        CreateStream(stream_name="orders", shard_count=3),
+        CreateStream(stream_name="events", shard_count=1),
+    ]
+
+
+@pytest.mark.parametrize("value", ["orders:0", "orders:", "orders:many", "or ders", ":2", "orders:9999"])
+def test_a_stream_that_cannot_be_made_is_a_usage_error(shell: Shell, value: str) -> None:
+    result = shell.run("local", "--stream", value)
+
+    assert result.exit_code == 2
+    assert "NAME:SHARDS" in result.stderr
