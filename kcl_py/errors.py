@@ -17,6 +17,7 @@ KclError
     │   └── EncryptionKeyError  the stream's KMS key is missing, disabled or denied
     └── TableError
         ├── TableMissing        the lease table does not exist (any more)
+        ├── RowUnreadable       a lease row or worker entry does not parse
         ├── ConditionFailed     somebody else wrote the row first; nothing was done
         └── TableRefused        the table has another shape, or belongs to another stream, application or fleet
 """
@@ -96,6 +97,10 @@ class TableError(ServiceError):
 
 class TableMissing(TableError):
     """The lease table does not exist."""
+
+
+class RowUnreadable(TableError):
+    """A lease row or worker entry does not parse; it was left alone."""
 
 
 class ConditionFailed(TableError):

@@ -114,7 +114,7 @@ class LeaseTable(Protocol):
         """Read one row; None if it is absent.
 
         Raises:
-            TableError: the row is odd.
+            RowUnreadable: the row is odd.
         """
 
     async def lease_keys_of(self, owner: str) -> tuple[str, ...]:
@@ -138,7 +138,7 @@ class LeaseTable(Protocol):
         """Read one worker entry; None if it is absent.
 
         Raises:
-            TableError: what stands there is no session of ours.
+            RowUnreadable: what stands there is no session of ours.
         """
 
     async def write_session(self, before: Session | None, after: Session | None) -> None:

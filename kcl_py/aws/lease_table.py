@@ -18,7 +18,7 @@ from kcl_py.aws.translate import code_of
 from kcl_py.core.lease import Change, Lease
 from kcl_py.core.session import Session
 from kcl_py.core.table import TableSnapshot
-from kcl_py.errors import AccessDenied, ConditionFailed, ServiceUnavailable, TableError, TableMissing
+from kcl_py.errors import AccessDenied, ConditionFailed, RowUnreadable, ServiceUnavailable, TableError, TableMissing
 
 Page = dict[str, Any]
 StartKey = Any  # pynamodb takes a LastEvaluatedKey as it came, whatever its annotation says
@@ -104,7 +104,9 @@ class DynamoDBLeaseTable:
         try:
             return None if item is None else lease_row.lease_of(item)
         except RowError as error:
-            raise TableError(f"row {key} of table {self._name} does not parse: {error}; repair or delete it") from None
+            raise RowUnreadable(
+                f"row {key} of table {self._name} does not parse: {error}; repair or delete it"
+            ) from None
 
     async def lease_keys_of(self, owner: str) -> tuple[str, ...]:
         """See `LeaseTable.lease_keys_of`; until the index is ACTIVE, a consistent scan of the table answers."""
@@ -144,13 +146,13 @@ class DynamoDBLeaseTable:
         """See `LeaseTable.session`.
 
         Raises:
-            TableError: what stands there is no session of ours.
+            RowUnreadable: what stands there is no session of ours.
         """
         item = await self._item(key)
         try:
             return None if item is None else lease_row.session_of(item)
         except RowError as error:
-            raise TableError(f"entry {key} of table {self._name} is no session: {error}") from None
+            raise RowUnreadable(f"entry {key} of table {self._name} is no session: {error}") from None
 
     async def write_session(self, before: Session | None, after: Session | None) -> None:
         """See `LeaseTable.write_session`."""

@@ -8,7 +8,7 @@ import msgspec
 from kcl_py.core.lease import Change, Lease
 from kcl_py.core.session import Session, is_native_owner
 from kcl_py.core.table import OddRow, TableSnapshot
-from kcl_py.errors import ConditionFailed, TableError, TableMissing
+from kcl_py.errors import ConditionFailed, RowUnreadable, TableMissing
 
 
 class MemoryLeaseTable:
@@ -64,7 +64,7 @@ class MemoryLeaseTable:
         with self._lock:
             self._check_exists()
             if key in self.odd_rows:
-                raise TableError(f"row {key} does not parse: {self.odd_rows[key]}; repair or delete it")
+                raise RowUnreadable(f"row {key} does not parse: {self.odd_rows[key]}; repair or delete it")
             return self._leases.get(key)
 
     async def lease_keys_of(self, owner: str) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from kcl_py.core.lease import Lease
 from kcl_py.core.liveness import Liveness
 from kcl_py.core.session import Process, Session
 from kcl_py.core.table import TableSnapshot
-from kcl_py.errors import ConditionFailed
+from kcl_py.errors import ConditionFailed, RowUnreadable
 from kcl_py.events import SameWorkerId, SessionRevoked
 from kcl_py.interfaces import LeaseTable
 from kcl_py.runtime.user_code import Emitter
@@ -71,7 +71,11 @@ class Coordinator:
         """Of owners without an entry in the snapshot, those that have one: a table is not read in one instant."""
         late = set()
         for owner in sorted(owner for owner in owners if owner is not None):
-            session = await self._table.session(owner)
+            try:
+                session = await self._table.session(owner)
+            except RowUnreadable:
+                late.add(owner)  # there is an entry, whatever it says: somebody may live
+                continue
             if session is not None and not session.is_revoked:
                 late.add(owner)
         return late
@@ -83,7 +87,10 @@ class Coordinator:
 
     async def _revoke(self, session: Session, reason: str) -> bool:
         """Revoke a session if a consistent read still shows the beat that was judged."""
-        fresh = await self._table.session(session.key)
+        try:
+            fresh = await self._table.session(session.key)
+        except RowUnreadable:
+            return False
         if fresh is None or fresh.is_revoked:
             return True
         if fresh.beat != session.beat:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import tenacity
 
 from kcl_py.core.session import Process, Session
-from kcl_py.errors import ConditionFailed, CredentialsError, ServiceUnavailable, Throttled
+from kcl_py.errors import TROUBLE, ConditionFailed, ServiceUnavailable, Throttled
 from kcl_py.interfaces import LeaseTable
 from kcl_py.retrying import Sleep, jittered, retrying
 
@@ -144,9 +144,8 @@ class Heartbeat:
 
     def _retrying(self) -> tenacity.AsyncRetrying:
         return retrying(
-            Throttled,
-            ServiceUnavailable,
-            CredentialsError,
+            # a permission that was there and is gone may come back; one that never was is a mistake to be told of
+            *(TROUBLE if self.deadline else (Throttled, ServiceUnavailable)),
             pause=jittered(0.1, self._failover_seconds / 6),
             on_retry=lambda error, _attempt, _pause: self._on_trouble(error),
             sleep=self._sleep,

@@ -15,6 +15,7 @@ from kcl_py.errors import (
     ConditionFailed,
     CredentialsError,
     LeaseLost,
+    RowUnreadable,
     ServiceUnavailable,
     Throttled,
 )
@@ -134,7 +135,7 @@ class HeldLease:
         Raises:
             LeaseLost: somebody else wrote it, or may have.
         """
-        row = await self._table.lease(self.lease.key)
+        row = await self._row()
         if row is None and self.fencing_token and self._is_session_live():
             await self._recreate()
             return False
@@ -154,6 +155,13 @@ class HeldLease:
             case Settlement.LOST:
                 self._is_over = True
                 raise LeaseLost(f"{self.lease.key}: another worker has it, or may have had it in between")
+
+    async def _row(self) -> Lease | None:
+        try:
+            return await self._table.lease(self.lease.key)
+        except RowUnreadable as odd:
+            self._is_over = True
+            raise LeaseLost(str(odd)) from None
 
     async def _recreate(self) -> None:
         """Write the row again: it vanished under a live session, so nobody else can have had it in between."""

@@ -1,7 +1,7 @@
 """The leases that this worker holds, and everything that the data plane may ask about them."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Set
 from functools import partial
 
 from kcl_py.core import audit
@@ -146,9 +146,8 @@ class Holdings:
         """Clear the owner of whatever is still held, with no progress beyond what was written."""
         await asyncio.gather(*(self._give_up(held) for held in tuple(self._held.values())))
 
-    async def look_for_rows(self, keys: Iterable[str]) -> None:
-        """Touch the rows of held leases that were not among `keys`: one that vanished is written again."""
-        present = set(keys)
+    async def look_for_rows(self, present: Set[str]) -> None:
+        """Touch the rows of held leases that are not among those present: one that vanished is written again."""
         for held in tuple(self._held.values()):
             if held.fencing_token and held.lease.key not in present:
                 try:

@@ -187,7 +187,8 @@ class Keeper:
     async def _look(self) -> None:
         asked_at = self._clock()
         snapshot = await self._table.snapshot()
-        await self._holdings.look_for_rows(lease.key for lease in snapshot.leases)
+        present = {lease.key for lease in snapshot.leases} | {odd.key for odd in snapshot.odd_rows}
+        await self._holdings.look_for_rows(present)
         if self._is_leaving or not self._has_joined:
             return
         session = self._heartbeat.session

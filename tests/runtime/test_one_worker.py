@@ -9,11 +9,12 @@ from kcl_py.core.batch import RecordBatch
 from kcl_py.core.checkpoint import LATEST, SHARD_END
 from kcl_py.core.position import StartPosition
 from kcl_py.core.session import Process
-from kcl_py.errors import ServiceUnavailable, StreamNotFound, TableRefused
+from kcl_py.errors import AccessDenied, ServiceUnavailable, StreamNotFound, TableRefused
 from kcl_py.events import (
     CheckpointWritten,
     LeasePickedUp,
     LeaseRecreated,
+    LeaseWasLost,
     ProcessorFailed,
     RecordsMissing,
     SessionRevoked,
@@ -567,3 +568,60 @@ async def last_checkpoint(site: Site) -> str:
     row = await site.memory.lease(SHARD_0)
     assert row is not None
     return str(row.checkpoint)
+
+
+def test_a_held_row_that_somebody_garbled_costs_that_shard_alone():
+    async def story():
+        site = Site(shards=2)
+        worker = BenchWorker(site)
+        put = site.put(20)
+        await asyncio.sleep(8)
+        row = await site.memory.lease(SHARD_0)
+        assert row is not None
+        site.memory.delete(SHARD_0)
+        site.memory.odd_rows[SHARD_0] = "checkpoint is missing"
+        put += site.put(20)
+        await asyncio.sleep(20)
+        assert [event.shard_id for event in worker.seen(LeaseWasLost)] == [SHARD_0]
+        assert worker.failure is None
+        del site.memory.odd_rows[SHARD_0]
+        site.memory.put(row)
+        await asyncio.sleep(20)
+        assert sorted(set(site.payloads()), key=int) == put
+        await worker.drain()
+
+    run(story())
+
+
+def test_permissions_that_are_gone_for_ten_minutes_are_waited_for():
+    async def story():
+        site = Site()
+        worker = BenchWorker(site)
+        put = site.put(10)
+        await asyncio.sleep(8)
+        denied = StreamFault(effect=Refused(AccessDenied("kinesis:GetRecords")), operation="read")
+        worker.stream.faults.append(denied)
+        put += site.put(10)
+        await asyncio.sleep(600)
+        assert site.payloads() == put[:10]
+        worker.stream.faults.clear()
+        await asyncio.sleep(30)
+        assert site.payloads() == put
+        assert worker.failure is None
+        await worker.drain()
+
+    run(story())
+
+
+@pytest.mark.parametrize("operation", ["describe", "list_shards", "open", "read"])
+def test_a_permission_that_never_was_there_stops_the_worker(operation):
+    async def story():
+        site = Site()
+        worker = BenchWorker(site)
+        denied = StreamFault(effect=Refused(AccessDenied("the IAM action")), operation=operation)
+        worker.stream.faults.append(denied)
+        error = await asyncio.wait_for(worker.data_plane.wait_for_failure(), 20)
+        assert isinstance(error, AccessDenied)
+        await worker.drain()
+
+    run(story())
