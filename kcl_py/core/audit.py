@@ -7,7 +7,7 @@ does no harm and a row too few loses records (fleet.md, section 8).
 from kcl_py.core.checkpoint import TRIM_HORIZON
 from kcl_py.core.lease import Lease
 from kcl_py.core.lineage import Lineage, has_moved_on
-from kcl_py.core.shard import EVERY_HASH_KEY, HashRange
+from kcl_py.core.shard import EVERY_HASH_KEY, HashRange, Shard
 from kcl_py.core.shard_end import ShardEnd
 
 
@@ -37,32 +37,31 @@ def removable(lineage: Lineage) -> tuple[Lease, ...]:
         lease
         for lease in lineage.leases.values()
         if lease.is_finished
-        and lineage.listings.lack(lease.key)
+        and lineage.is_gone(lease)
         and not any(parent in lineage.leases for parent in lease.parent_shard_ids)
         and all(_has_moved_on(lineage, child) for child in _children_ids(lineage, lease))
     )
 
 
 def trimmed(lineage: Lineage) -> tuple[Lease, ...]:
-    """The unfinished rows whose shard is gone: the listings agree that it is, and know its part of the hash range."""
+    """The unfinished rows whose shard is gone: the listings agree that it is, and list all of its hash range."""
     return tuple(lease for lease in lineage.leases.values() if not lease.is_finished and _is_trimmed(lineage, lease))
 
 
 def end_of_trimmed(lease: Lease, lineage: Lineage) -> ShardEnd:
     """Who follows a trimmed shard: its listed children, and the oldest listed shards of its hash range.
 
-    They begin at TRIM_HORIZON whatever the start position: what they hold follows the lease's checkpoint.
+    They begin at TRIM_HORIZON whatever the start position: what they hold follows the lease's checkpoint. Every
+    remembered listing counts, because the newest may lack one of them; a row too many waits for its own parents.
     """
-    listing = lineage.listing
-    heirs = {child.shard_id for child in listing.children_of(lease.key)}
-    heirs |= {
-        root.shard_id
-        for root in listing.roots
-        if lease.hash_range is None or root.hash_range.overlaps(lease.hash_range)
-    }
-    return ShardEnd(
-        tuple(Lease.for_shard(shard, TRIM_HORIZON) for key, shard in listing.shards.items() if key in heirs)
-    )
+    heirs: dict[str, Shard] = {}
+    for _, listing in lineage.listings.window:
+        heirs.update((child.shard_id, child) for child in listing.children_of(lease.key))
+        for root in listing.roots:
+            if lease.hash_range is None or root.hash_range.overlaps(lease.hash_range):
+                heirs[root.shard_id] = root
+    oldest_first = sorted(heirs.values(), key=lambda shard: shard.age_order)
+    return ShardEnd(tuple(Lease.for_shard(shard, TRIM_HORIZON) for shard in oldest_first))
 
 
 def holes(lineage: Lineage) -> tuple[HashRange, ...]:
@@ -86,5 +85,4 @@ def _has_moved_on(lineage: Lineage, shard_id: str) -> bool:
 
 
 def _is_trimmed(lineage: Lineage, lease: Lease) -> bool:
-    listings = lineage.listings
-    return listings.lack(lease.key) and listings.agree(lambda listing: listing.reaches(lease.hash_range))
+    return lineage.is_gone(lease) and lineage.listings.agree(lambda listing: listing.covers(lease.hash_range))

@@ -67,13 +67,10 @@ def missing_leases(listing: Listing, leases: Iterable[Lease], start: Start) -> t
     A shard that was closed a moment ago and has no listed children counts as open: its end makes their rows, while a
     row made for them later would begin at a later LATEST.
     """
-    early = listing.early_children
-    if early:
-        return Incomplete(f"{early[0].shard_id} is listed beside a parent that is open")
-    flaw = _flaw(listing.leaves)
+    lineage = Lineage(leases, Listings().seen(listing, 0.0))
+    flaw = _flaw(listing.leaves) or _contradiction(lineage)
     if flaw is not None:
         return flaw
-    lineage = Lineage(leases, Listings().seen(listing, 0.0))
     tops = [shard.shard_id for shard in listing.leaves if shard.shard_id not in lineage.leases]
     for lease in lineage.leases.values():
         tops += [parent for parent in lineage.may_start(lease).missing if parent in listing]
@@ -92,6 +89,17 @@ def _flaw(shards: Sequence[Shard]) -> Incomplete | None:
     return None
 
 
+def _contradiction(lineage: Lineage) -> Incomplete | None:
+    """What shows that the listing was taken in the middle of a reshard, or is older than a row."""
+    listing = lineage.listing
+    for shard in listing.early_children:
+        return Incomplete(f"{shard.shard_id} is listed beside a parent that is open")
+    for row in lineage.leases.values():
+        if not row.is_finished and row.key not in listing and any(parent in listing for parent in row.parent_shard_ids):
+            return Incomplete(f"{row.key} has a row and is not listed, while a parent of it is")
+    return None
+
+
 class _Walk:
     """The ancestor walk of section 4.2, from the oldest ancestor down instead of by recursion."""
 
@@ -103,6 +111,7 @@ class _Walk:
         self._oldest: set[str] = set()  # where the past begins: they get a row if something descends from them
         self.descends: dict[str, bool] = {}  # of every visited shard: it or an ancestor has a row, or will have one
         self.new: set[str] = set()
+        self._unclear: set[str] = set()
 
     def visit_ancestry(self, tops: Iterable[str]) -> None:
         """Visit listed shards after all their listed ancestors, up to those that have rows."""
@@ -123,23 +132,31 @@ class _Walk:
             self.descends[shard.shard_id] = True
             return
         parents = [parent.shard_id for parent in self._listing.parents_of(shard.shard_id)]
-        ancestral = {parent for parent in parents if self.descends.get(parent, False) or parent in self._oldest}
+        if self._may_descend(shard) or any(parent in self._unclear for parent in parents):
+            self._unclear.add(shard.shard_id)
+            self.descends[shard.shard_id] = True
+            return
+        ancestral = {parent for parent in parents if self.descends[parent] or parent in self._oldest}
         for parent in parents:
             if ancestral and parent not in self._rows and (parent in self._oldest or parent not in ancestral):
                 self.new.add(parent)
-        self.descends[shard.shard_id] = bool(ancestral) or self._may_descend(shard)
-        if not self.descends[shard.shard_id] and self._is_past_wanted:
+        self.descends[shard.shard_id] = bool(ancestral)
+        if not ancestral and self._is_past_wanted:
             self._oldest.add(shard.shard_id)
 
     def _may_descend(self, shard: Shard) -> bool:
-        """True if a row is an ancestor though the listing does not show how: then its end, or its trim, comes first.
+        """True if a row is an ancestor, or may be, though the listing does not show how: so nothing is made of it yet.
 
-        Of two shards with a common hash key the older one is an ancestor of the other. So an unfinished row that
-        overlaps an open shard is one. If the row's shard is not listed, it was trimmed, or the listing is older than
-        the row and must not be acted upon; of a closed shard a listed row may also be a descendant.
+        Of two shards with a common hash key the older one is an ancestor of the other. A row that overlaps and is not
+        listed was trimmed, and its trim makes the next rows; or it is newer than the listing. An older one that
+        overlaps is an ancestor, which the listing shows unless it lacks a parent.
         """
-        return any(parent in self._rows for parent in shard.parent_shard_ids) or any(
-            hash_range is None or hash_range.overlaps(shard.hash_range)
-            for key, hash_range in self._unfinished.items()
-            if not shard.is_closed or key not in self._listing
-        )
+        if any(parent in self._rows and parent not in self._listing for parent in shard.parent_shard_ids):
+            return True
+        is_lineage_whole = all(parent in self._listing for parent in shard.parent_shard_ids)
+        for key, hash_range in self._unfinished.items():
+            listed = self._listing.shards.get(key)
+            is_ancestor = listed is None or (not is_lineage_whole and listed.age_order[0] <= shard.age_order[0])
+            if is_ancestor and (hash_range is None or hash_range.overlaps(shard.hash_range)):
+                return True
+        return False

@@ -78,6 +78,12 @@ class Lineage:
         shard = self.listing.shards.get(lease.key)
         return lease.hash_range or (shard.hash_range if shard is not None else None)
 
+    def is_gone(self, lease: Lease) -> bool:
+        """True if the listings agree that the shard is trimmed: one whose parents are listed was only left out."""
+        return self.listings.agree(
+            lambda listing: not any(shard_id in listing for shard_id in (lease.key, *lease.parent_shard_ids))
+        )
+
     def may_start(self, lease: Lease) -> Gate:
         """Judge whether what follows the lease's checkpoint may be delivered."""
         unfinished, missing = [], []

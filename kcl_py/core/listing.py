@@ -63,12 +63,9 @@ class Listing(msgspec.Struct, frozen=True):
             if any(not parent.is_closed for parent in self.parents_of(shard.shard_id))
         )
 
-    def reaches(self, hash_range: HashRange | None) -> bool:
-        """True if it lists shards of this range; of the whole ring, if the range is not known."""
-        ranges = [shard.hash_range for shard in self.shards.values()]
-        if hash_range is None:
-            return not EVERY_HASH_KEY.without(ranges)
-        return any(listed.overlaps(hash_range) for listed in ranges)
+    def covers(self, hash_range: HashRange | None) -> bool:
+        """True if it lists shards of every key of this range; of the whole ring, if the range is not known."""
+        return not (hash_range or EVERY_HASH_KEY).without(shard.hash_range for shard in self.shards.values())
 
 
 class Listings(msgspec.Struct, frozen=True):

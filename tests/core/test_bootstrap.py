@@ -182,7 +182,15 @@ def test_a_parent_left_out_of_one_listing_does_not_let_its_child_start_anew(star
 def test_a_listing_older_than_the_rows_makes_none(start: Start) -> None:
     before_the_split = Listing.of([shard(0, 0, 3), shard(1, 3, 6)])
     rows = [Lease.for_shard(shard(n, n - 2, n - 1, 0), LATEST) for n in (2, 3, 4)]
-    assert keys(missing_leases(before_the_split, rows, start)) == ["1"]
+    answer = missing_leases(before_the_split, rows, start)
+    assert answer == Incomplete("2 has a row and is not listed, while a parent of it is")
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_a_listing_two_generations_older_than_the_rows_makes_none_where_they_are(start: Start) -> None:
+    before = Listing.of([shard(0, 0, 3), shard(1, 3, 6)])
+    rows = [Lease.for_shard(shard(8, 0, 1, 7), LATEST)]
+    assert keys(missing_leases(before, rows, start)) == ["1"]
 
 
 @pytest.mark.parametrize("start", STARTS)
