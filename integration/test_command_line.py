@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from integration.conftest import MakeApplication
 from integration.journal import Journal
-from integration.program import KCL_PY, clean_environment, eventually
+from integration.program import KCL_PY, Program, clean_environment, eventually
 from integration.services import LocalProgram
 from integration.worker_program import WorkerProgram
 from tests.tools import find_tool
@@ -108,3 +109,22 @@ def test_ports_that_are_taken_are_said_in_one_line(tmp_path: Path) -> None:
             assert ended.stderr.startswith("kcl-py: error: ")
             assert ended.stderr.count("\n") == 1
             assert port in ended.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+def test_tail_follows_a_stream_across_a_split_until_it_is_interrupted(
+    make_application: MakeApplication, number: signal.Signals
+) -> None:
+    app = make_application(shards=1)
+    app.producer.put_one("key", "before")
+    environment = {**clean_environment(), **app.services.environment}
+    command = [KCL_PY, "tail", app.name, "--start", "TRIM_HORIZON"]
+    with Program(command, environment=environment, directory=app.folder) as tail:
+        eventually(lambda: [line for line in tail.output if line.endswith(" key before")], f"a first record; {tail}")
+        app.operator.split("shardId-000000000000")
+        app.producer.put_one("key", "after")
+        eventually(lambda: [line for line in tail.output if line.endswith(" key after")], f"a second record; {tail}")
+        tail.signal(number)
+        assert tail.ended() == 0
+        assert len(tail.output) == 2
+        assert tail.errors == []

@@ -9,7 +9,7 @@ from integration.lease_items import Sampler
 from integration.lease_row_shape import flaws
 from integration.program import eventually
 
-KEYS = [f"key-{number}" for number in range(40)]
+KEYS = [f"key-{number}" for number in range(80)]
 GENERATIONS = 3
 
 
@@ -29,22 +29,24 @@ def test_first_deliveries_of_every_key_are_in_put_order_and_nothing_is_missing(
     load = threading.Thread(target=put_until_over, daemon=True)
     workers = [app.worker().ready()]
     kills = 0
+    is_kill_next = dice.random() < 0.5
     may_repeat: set[tuple[str, tuple[int, int]]] = set()  # what was not checkpointed when a worker was killed
     with Sampler(app.leases) as sampler:
         load.start()
         for _ in range(GENERATIONS):
             for number, step in enumerate(app.operator.reshard_at_random(dice)):
                 print(step)
-                if number % 5 == 2:
+                if number % 3 == 1:
                     # it has come far enough to have something in hand
                     workers[-1].wait_for("shard finished", count=2)
-                    if dice.random() < 0.5:
+                    if is_kill_next:
                         workers[-1].killed()
                         kills += 1
                         unfinished = laws.beyond(app.journal.delivered, app.leases.checkpoints())
                         may_repeat |= {(fact.shard, fact.position) for fact in unfinished}
                     else:
                         assert workers[-1].drained() == 0, workers[-1]
+                    is_kill_next = not is_kill_next
                     workers.append(app.worker())
         is_over.set()
         load.join()
