@@ -16,9 +16,9 @@ Parents = Mapping[str, Sequence[str]]
 
 
 def missing(puts: Iterable[Put], journal: Journal) -> list[Put]:
-    """S2: records that were put and never delivered."""
-    delivered = {(fact.shard, fact.position) for fact in journal.delivered}
-    return [put for put in puts if (put.shard, put.position) not in delivered]
+    """S2: records that were put and never done, though they may have been delivered."""
+    done = _done(journal)
+    return [put for put in puts if (put.shard, put.position) not in done]
 
 
 def altered(puts: Iterable[Put], journal: Journal) -> list[Fact]:
@@ -98,16 +98,14 @@ def went_back(samples: Iterable[Sample]) -> list[tuple[Sample, Sample]]:
 
 
 def skipped(puts: Iterable[Put], samples: Iterable[Sample], journal: Journal) -> list[tuple[Put, Sample]]:
-    """S1: records that a durable checkpoint covered before they were delivered."""
-    first_delivered: dict[tuple[str, tuple[int, int]], float] = {}
-    for fact in journal.delivered:
-        first_delivered.setdefault((fact.shard, fact.position), fact.at)
+    """S1: records that a durable checkpoint covered before they were done."""
+    done = _done(journal)
     moves = {shard: _moves(of_shard) for shard, of_shard in _by_shard(samples).items()}
     return [
         (put, sample)
         for put in puts
         for sample in moves.get(put.shard, ())
-        if _covers(sample.checkpoint, put) and sample.at < first_delivered.get((put.shard, put.position), float("inf"))
+        if _covers(sample.checkpoint, put) and sample.at < done.get((put.shard, put.position), float("inf"))
     ]
 
 
@@ -140,6 +138,23 @@ def beyond(facts: Iterable[Fact], checkpoints: Mapping[str, Checkpoint]) -> list
         for fact in facts
         if Checkpoint(str(fact.sequence_number), fact.sub_sequence_number) > checkpoints[fact.shard]
     ]
+
+
+def _done(journal: Journal) -> dict[tuple[str, tuple[int, int]], float]:
+    """When the call that a record was delivered by returned for the first time."""
+    done: dict[tuple[str, tuple[int, int]], float] = {}
+    for epoch in _epochs(journal).values():
+        batch: list[Fact] = []
+        for fact in epoch:
+            if fact.kind == "batch":
+                batch = []
+            elif fact.kind == "record":
+                batch.append(fact)
+            elif fact.kind == "done":
+                for record in batch:
+                    place = (record.shard, record.position)
+                    done[place] = min(fact.at, done.get(place, fact.at))
+    return done
 
 
 def _moves(of_shard: Sequence[Sample]) -> list[Sample]:

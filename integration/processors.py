@@ -74,6 +74,16 @@ class ManualRecording(Recording):
         checkpointer.checkpoint()
 
 
+class UnevenRecording(Recording):
+    """Takes its time in shards with an odd number only, so that two parents of one child end far apart."""
+
+    def process_records(self, records: RecordBatch, checkpointer: Checkpointer) -> None:
+        self.note_records(records)
+        if int(self.context.shard_id[-1]) % 2:
+            time.sleep(_pause())
+        self.note("done")
+
+
 class AsyncRecording(_Noting):
     """Asynchronous, and polite."""
 

@@ -4,6 +4,7 @@ import pytest
 
 from integration import laws
 from integration.conftest import MakeApplication
+from integration.lease_items import Sampler
 from integration.program import eventually
 from kcl_py import host
 
@@ -17,21 +18,23 @@ def test_a_worker_that_is_killed_is_replaced_at_once_and_only_what_was_not_check
 ) -> None:
     app = make_application(shards=3)
     options = ("--failover", "60s", "--read-limit", "10")
-    first = app.worker(*options, processor=processor, pause_seconds=0.15).ready()
-    app.producer.put_rounds(KEYS, 10)
-    app.producer.put_aggregate([f"packed-{number}" for number in range(20)], key="packed")
-    # in the middle: some is checkpointed, and some is not
-    eventually(lambda: any(one.is_number for one in app.leases.checkpoints().values()), "a first checkpoint")
-    delivered_then = len(app.journal.delivered)
-    eventually(lambda: len(app.journal.delivered) > delivered_then + 15, f"more deliveries; {first}")
-    killed_at = host.boottime()
-    first.killed()
-    checkpoints = app.leases.checkpoints()
-    uncheckpointed = {(fact.shard, fact.position) for fact in laws.beyond(app.journal.delivered, checkpoints)}
+    with Sampler(app.leases) as sampler:
+        first = app.worker(*options, processor=processor, pause_seconds=0.15).ready()
+        app.producer.put_rounds(KEYS, 10)
+        app.producer.put_aggregate([f"packed-{number}" for number in range(20)], key="packed")
+        # in the middle: some is checkpointed, and some is not
+        eventually(lambda: any(one.is_number for one in app.leases.checkpoints().values()), "a first checkpoint")
+        delivered_then = len(app.journal.delivered)
+        eventually(lambda: len(app.journal.delivered) > delivered_then + 15, f"more deliveries; {first}")
+        killed_at = host.boottime()
+        first.killed()
+        checkpoints = app.leases.checkpoints()
+        uncheckpointed = {(fact.shard, fact.position) for fact in laws.beyond(app.journal.delivered, checkpoints)}
 
-    second = app.worker(*options, processor=processor)
-    app.wait_until_delivered(second)
-    assert second.drained() == 0
+        second = app.worker(*options, processor=processor)
+        app.wait_until_delivered(second)
+        assert second.drained() == 0
+    app.samples = sampler.samples
 
     assert app.broken_laws() == {}
     repeated = {(fact.shard, fact.position) for fact in laws.repeats(app.journal)}

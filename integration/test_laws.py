@@ -32,13 +32,15 @@ class Scribe:
     def begins(self, shard: str, token: int, checkpoint: str = "TRIM_HORIZON") -> None:
         self._write(kind="initialize", shard=shard, token=token, checkpoint=checkpoint)
 
-    def delivers(self, *puts: Put, token: int) -> None:
+    def delivers(self, *puts: Put, token: int, is_cut_off: bool = False) -> None:
         self._write(kind="batch", shard=puts[0].shard, token=token)
         for put in puts:
             self._write(
                 kind="record", shard=put.shard, token=token, sequence_number=put.sequence_number,
                 sub_sequence_number=put.sub_sequence_number, key=put.key, payload=put.payload,
             )  # fmt: skip
+        if not is_cut_off:
+            self._write(kind="done", shard=puts[0].shard, token=token)
 
     def ends(self, shard: str, token: int) -> None:
         self._write(kind="shard_ended", shard=shard, token=token)
@@ -77,7 +79,7 @@ def test_an_orderly_story_breaks_none(scribe: Scribe) -> None:
     scribe.ends(PARENT, 1)
     scribe.begins(CHILD, 1)
     scribe.delivers(PUTS[3], token=1)
-    samples = [Sample(0.5, PARENT, TRIM_HORIZON), Sample(6.5, PARENT, SHARD_END), Sample(9.5, CHILD, Checkpoint("20"))]
+    samples = [Sample(0.5, PARENT, TRIM_HORIZON), Sample(7.5, PARENT, SHARD_END), Sample(11.5, CHILD, Checkpoint("20"))]
     assert breaches(scribe, samples) == set()
 
 
@@ -96,8 +98,15 @@ def test_a_record_that_is_left_out_is_missing_and_a_checkpoint_past_it_skips(scr
     scribe.delivers(PUTS[2], token=1)
     scribe.ends(PARENT, 1)
     scribe.delivers(PUTS[3], token=1)
-    samples = [Sample(3.5, PARENT, Checkpoint("12"))]
+    samples = [Sample(4.5, PARENT, Checkpoint("12"))]
     assert breaches(scribe, samples) == {"missing", "started elsewhere", "skipped"}
+
+
+def test_a_batch_that_was_cut_off_is_not_done_and_no_checkpoint_may_cover_it(scribe: Scribe) -> None:
+    scribe.begins(PARENT, 1)
+    scribe.delivers(*PUTS[:3], token=1, is_cut_off=True)
+    samples = [Sample(6.5, PARENT, Checkpoint("11"))]
+    assert breaches(scribe, samples) == {"missing", "skipped"}
 
 
 def test_a_checkpoint_before_the_delivery_skips_and_a_lower_one_goes_back(scribe: Scribe) -> None:

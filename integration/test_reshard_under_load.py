@@ -27,7 +27,7 @@ def test_first_deliveries_of_every_key_are_in_put_order_and_nothing_is_missing(
             app.producer.put_rounds(KEYS, 1)
 
     load = threading.Thread(target=put_until_over, daemon=True)
-    workers = [app.worker().ready()]
+    workers = [app.worker(processor="UnevenRecording", pause_seconds=0.5).ready()]
     kills = 0
     is_kill_next = dice.random() < 0.5
     may_repeat: set[tuple[str, tuple[int, int]]] = set()  # what was not checkpointed when a worker was killed
@@ -47,7 +47,7 @@ def test_first_deliveries_of_every_key_are_in_put_order_and_nothing_is_missing(
                     else:
                         assert workers[-1].drained() == 0, workers[-1]
                     is_kill_next = not is_kill_next
-                    workers.append(app.worker())
+                    workers.append(app.worker(processor="UnevenRecording", pause_seconds=0.5))
         is_over.set()
         load.join()
         app.wait_until_delivered(workers[-1])
