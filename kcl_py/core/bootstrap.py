@@ -7,6 +7,7 @@ or children are not listed keeps its descendants from starting anew, which at LA
 their rows, see `audit`), and the missing parents of a waiting child are made as well.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -90,13 +91,24 @@ def _flaw(shards: Sequence[Shard]) -> Incomplete | None:
 
 
 def _contradiction(lineage: Lineage) -> Incomplete | None:
-    """What shows that the listing was taken in the middle of a reshard, or is older than a row."""
+    """What shows that the listing was taken in the middle of a reshard, or is older than a row.
+
+    A row whose shard is not listed was trimmed, with all its ancestors, or it is newer than the listing.
+    """
     listing = lineage.listing
     for shard in listing.early_children:
         return Incomplete(f"{shard.shard_id} is listed beside a parent that is open")
-    for row in lineage.leases.values():
-        if not row.is_finished and row.key not in listing and any(parent in listing for parent in row.parent_shard_ids):
-            return Incomplete(f"{row.key} has a row and is not listed, while a parent of it is")
+    leaves = sorted(listing.leaves, key=lambda shard: shard.hash_range)
+    for row in lineage.unlisted:
+        at = (
+            bisect_right(leaves, row.hash_range.start, key=lambda shard: shard.hash_range.start)
+            if row.hash_range
+            else 0
+        )
+        heir = leaves[at - 1]
+        is_newer = row.hash_range is not None and listing.is_ancestry_whole(heir.shard_id)
+        if is_newer or any(parent in listing for parent in row.parent_shard_ids):
+            return Incomplete(f"{row.key} has a row and is not listed, while its ancestors are")
     return None
 
 
@@ -104,10 +116,11 @@ class _Walk:
     """The ancestor walk of section 4.2, from the oldest ancestor down instead of by recursion."""
 
     def __init__(self, lineage: Lineage, *, is_past_wanted: bool) -> None:
+        self._lineage = lineage
         self._rows = lineage.leases
         self._listing = lineage.listing
         self._is_past_wanted = is_past_wanted
-        self._unfinished = {row.key: lineage.hash_range_of(row) for row in self._rows.values() if not row.is_finished}
+        self._unlisted = lineage.unlisted
         self._oldest: set[str] = set()  # where the past begins: they get a row if something descends from them
         self.descends: dict[str, bool] = {}  # of every visited shard: it or an ancestor has a row, or will have one
         self.new: set[str] = set()
@@ -153,10 +166,16 @@ class _Walk:
         """
         if any(parent in self._rows and parent not in self._listing for parent in shard.parent_shard_ids):
             return True
-        is_lineage_whole = all(parent in self._listing for parent in shard.parent_shard_ids)
-        for key, hash_range in self._unfinished.items():
-            listed = self._listing.shards.get(key)
-            is_ancestor = listed is None or (not is_lineage_whole and listed.age_order[0] <= shard.age_order[0])
-            if is_ancestor and (hash_range is None or hash_range.overlaps(shard.hash_range)):
-                return True
-        return False
+        rows = self._unlisted
+        if not all(parent in self._listing for parent in shard.parent_shard_ids):
+            rows = rows + self._older_than(shard)
+        ranges = (self._lineage.hash_range_of(row) for row in rows)
+        return any(hash_range is None or hash_range.overlaps(shard.hash_range) for hash_range in ranges)
+
+    def _older_than(self, shard: Shard) -> tuple[Lease, ...]:
+        listed = self._listing.shards
+        return tuple(
+            row
+            for key, row in self._rows.items()
+            if not row.is_finished and key in listed and listed[key].age_order[0] <= shard.age_order[0]
+        )

@@ -14,6 +14,8 @@ from kcl_py.core.lease import Lease
 from kcl_py.core.listing import Listing, Listings
 from kcl_py.core.shard import HashRange
 
+NOTHING_LISTED = Listing.of(())
+
 
 class Gate(msgspec.Struct, frozen=True):
     """Whether a shard may start, and what it waits for.
@@ -67,11 +69,16 @@ class Lineage:
     @property
     def listing(self) -> Listing:
         """The newest listing; an empty one if there is none."""
-        return self.listings.newest or Listing.of(())
+        return self.listings.newest or NOTHING_LISTED
 
     def children_of(self, shard_id: str) -> tuple[Lease, ...]:
         """The rows that name this shard as a parent."""
         return tuple(self._children.get(shard_id, ()))
+
+    @property
+    def unlisted(self) -> tuple[Lease, ...]:
+        """The unfinished rows whose shard the newest listing lacks."""
+        return tuple(row for row in self.leases.values() if not row.is_finished and row.key not in self.listing)
 
     def hash_range_of(self, lease: Lease) -> HashRange | None:
         """The row's hash range, or that of its listed shard; None if neither tells."""

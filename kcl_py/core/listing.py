@@ -63,6 +63,17 @@ class Listing(msgspec.Struct, frozen=True):
             if any(not parent.is_closed for parent in self.parents_of(shard.shard_id))
         )
 
+    def is_ancestry_whole(self, shard_id: str) -> bool:
+        """True if every ancestor of a listed shard, back to the first shards of the stream, is listed."""
+        ahead, seen = [shard_id], set()
+        while ahead:
+            shard = self.shards.get(ahead.pop())
+            if shard is None:
+                return False
+            seen.add(shard.shard_id)
+            ahead.extend(parent for parent in shard.parent_shard_ids if parent not in seen)
+        return True
+
     def covers(self, hash_range: HashRange | None) -> bool:
         """True if it lists shards of every key of this range; of the whole ring, if the range is not known."""
         return not (hash_range or EVERY_HASH_KEY).without(shard.hash_range for shard in self.shards.values())

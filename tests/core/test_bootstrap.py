@@ -183,14 +183,21 @@ def test_a_listing_older_than_the_rows_makes_none(start: Start) -> None:
     before_the_split = Listing.of([shard(0, 0, 3), shard(1, 3, 6)])
     rows = [Lease.for_shard(shard(n, n - 2, n - 1, 0), LATEST) for n in (2, 3, 4)]
     answer = missing_leases(before_the_split, rows, start)
-    assert answer == Incomplete("2 has a row and is not listed, while a parent of it is")
+    assert answer == Incomplete("2 has a row and is not listed, while its ancestors are")
 
 
 @pytest.mark.parametrize("start", STARTS)
-def test_a_listing_two_generations_older_than_the_rows_makes_none_where_they_are(start: Start) -> None:
+def test_a_listing_two_generations_older_than_the_rows_makes_none(start: Start) -> None:
     before = Listing.of([shard(0, 0, 3), shard(1, 3, 6)])
-    rows = [Lease.for_shard(shard(8, 0, 1, 7), LATEST)]
-    assert keys(missing_leases(before, rows, start)) == ["1"]
+    row = Lease.for_shard(shard(8, 4, 5, 7), LATEST)
+    assert missing_leases(before, [row], start) == Incomplete("8 has a row and is not listed, while its ancestors are")
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_where_a_row_may_be_trimmed_or_newer_nothing_is_made_below_it(start: Start) -> None:
+    listing = Listing.of([shard(5, 0, 3, 4), shard(6, 3, 6, 4)])  # 4 is trimmed
+    row = Lease.for_shard(shard(8, 4, 5, 7), LATEST)
+    assert keys(missing_leases(listing, [row], start)) == ["5"]
 
 
 @pytest.mark.parametrize("start", STARTS)

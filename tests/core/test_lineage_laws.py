@@ -168,7 +168,7 @@ class Fleet:
                 self.audit(is_truthful=False)
             elif step == "wait":
                 self.now += self.data.draw(st.sampled_from([1, 7, 61]), label="wait")
-            elif sleeps:
+            elif sleeps and self.ready_at is not None:
                 self.now += self.data.draw(st.sampled_from(sleeps), label="sleep")
 
     def settle(self) -> None:
