@@ -24,7 +24,7 @@ from kcl_py.runtime.user_code import Emitter
 
 _FILTER_OF = {"LATEST": "AT_LATEST", "TRIM_HORIZON": "AT_TRIM_HORIZON", "AT_TIMESTAMP": "AT_TIMESTAMP"}
 _LIST_AGAIN = jittered(1.0, 30.0)
-_INCOMPLETE_LISTINGS_MAX = 20
+_INCOMPLETE_LISTINGS_MAX = 6  # about half a minute
 Result = TypeVar("Result")
 
 
@@ -57,6 +57,7 @@ class Discovery:
         self.listings = Listings()
         self.description: StreamDescription
         self.binding: Binding
+        self._start: Start  # pinned when the worker starts: a row made later misses nothing that was put since
 
     # -- at the start -------------------------------------------------------------------------------------------------
 
@@ -77,8 +78,9 @@ class Discovery:
         """Make the rows that the table lacks; when this returns, every start position is durable.
 
         Raises:
-            ServiceUnavailable: the stream's listing stays incomplete.
+            ServiceUnavailable: the stream's listing stays incomplete, and there are no rows to go on with.
         """
+        self._start = Start(self._config.start, self.service_time_ms)
         retry = retrying(
             _ListAgain,
             pause=_LIST_AGAIN,
@@ -88,20 +90,21 @@ class Discovery:
         )
         try:
             await retry(self._make_rows, snapshot)
-            self._is_running = True
         except _ListAgain as incomplete:
-            raise ServiceUnavailable(
-                f"the listing of stream {self.description.name} stays incomplete: {incomplete}"
-            ) from None
+            if not snapshot.leases:
+                raise ServiceUnavailable(
+                    f"the listing of stream {self.description.name} stays incomplete: {incomplete}"
+                ) from None
+            self._tell("ListShards", incomplete)  # the audit goes on asking, from the same start position
+        self._is_running = True
 
     async def _make_rows(self, snapshot: TableSnapshot) -> None:
-        start = Start(self._config.start, self.service_time_ms)
         if snapshot.leases:
-            rows = bootstrap.missing_leases(await self.list_shards(), snapshot.leases, start)
+            rows = bootstrap.missing_leases(await self.list_shards(), snapshot.leases, self._start)
         else:
             position = self._config.start
             shard_filter = ShardFilter(_FILTER_OF[position.kind], timestamp_ms=position.timestamp_ms)  # type: ignore[arg-type]
-            rows = bootstrap.first_leases(Listing.of(await self._stream.list_shards(shard_filter)), start)
+            rows = bootstrap.first_leases(Listing.of(await self._stream.list_shards(shard_filter)), self._start)
         if isinstance(rows, Incomplete):
             raise _ListAgain(rows.reason)
         await self.create(rows)
@@ -162,8 +165,7 @@ class Discovery:
         """List the shards and make the rows that are missing; return rows and listings joined."""
         await self.list_shards()
         await self.create(audit.missing_children(self.lineage(snapshot.leases)))
-        start = Start(self._config.start, self.service_time_ms)
-        rows = bootstrap.missing_leases(self.lineage(()).listing, snapshot.leases, start)
+        rows = bootstrap.missing_leases(self.lineage(()).listing, snapshot.leases, self._start)
         if isinstance(rows, Incomplete):
             self._tell("ListShards", ServiceUnavailable(rows.reason))
         else:

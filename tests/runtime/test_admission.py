@@ -220,3 +220,20 @@ def test_finished_rows_of_a_java_table_are_adopted_too_and_never_consumed_again(
         await worker.drain()
 
     run(story())
+
+
+def test_a_row_that_no_listing_explains_delays_a_start_and_never_prevents_it():
+    async def story():
+        site = Site()
+        ours = await binding_of(site)
+        whole = HashRange(0, 2**128 - 1)
+        for key in (SHARD_0, "shardId-000000000099"):
+            site.memory.put(Lease(key=key, checkpoint=TRIM_HORIZON, hash_range=whole, binding=ours))
+        put = site.put(5)
+        worker = BenchWorker(site)
+        await asyncio.sleep(90)
+        assert site.payloads() == put
+        assert worker.failure is None
+        await worker.drain()
+
+    run(story())
