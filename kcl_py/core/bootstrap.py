@@ -99,15 +99,13 @@ def _contradiction(lineage: Lineage) -> Incomplete | None:
     for shard in listing.early_children:
         return Incomplete(f"{shard.shard_id} is listed beside a parent that is open")
     leaves = sorted(listing.leaves, key=lambda shard: shard.hash_range)
+    starts = [leaf.hash_range.start for leaf in leaves]
     for row in lineage.unlisted:
-        at = (
-            bisect_right(leaves, row.hash_range.start, key=lambda shard: shard.hash_range.start)
-            if row.hash_range
-            else 0
-        )
-        heir = leaves[at - 1]
-        is_newer = row.hash_range is not None and listing.is_ancestry_whole(heir.shard_id)
-        if is_newer or any(parent in listing for parent in row.parent_shard_ids):
+        is_newer = any(parent in listing for parent in row.parent_shard_ids)
+        if not is_newer and row.hash_range is not None:
+            overlapping = leaves[bisect_right(starts, row.hash_range.start) - 1]
+            is_newer = listing.is_ancestry_whole(overlapping.shard_id)
+        if is_newer:
             return Incomplete(f"{row.key} has a row and is not listed, while its ancestors are")
     return None
 
@@ -124,7 +122,6 @@ class _Walk:
         self._oldest: set[str] = set()  # where the past begins: they get a row if something descends from them
         self.descends: dict[str, bool] = {}  # of every visited shard: it or an ancestor has a row, or will have one
         self.new: set[str] = set()
-        self._unclear: set[str] = set()
 
     def visit_ancestry(self, tops: Iterable[str]) -> None:
         """Visit listed shards after all their listed ancestors, up to those that have rows."""
@@ -141,14 +138,10 @@ class _Walk:
                     path.extend((parent.shard_id, False) for parent in self._listing.parents_of(shard_id))
 
     def _visit(self, shard: Shard) -> None:
-        if shard.shard_id in self._rows:
+        if shard.shard_id in self._rows or self._may_descend(shard):
             self.descends[shard.shard_id] = True
             return
         parents = [parent.shard_id for parent in self._listing.parents_of(shard.shard_id)]
-        if self._may_descend(shard) or any(parent in self._unclear for parent in parents):
-            self._unclear.add(shard.shard_id)
-            self.descends[shard.shard_id] = True
-            return
         ancestral = {parent for parent in parents if self.descends[parent] or parent in self._oldest}
         for parent in parents:
             if ancestral and parent not in self._rows and (parent in self._oldest or parent not in ancestral):

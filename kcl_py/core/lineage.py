@@ -108,6 +108,6 @@ class Lineage:
         return (
             has_moved_on(lease)  # it was decided before: the child has delivered
             or lease.checkpoint in (LATEST, AT_TIMESTAMP)  # a start that leaves the past out
-            or any(has_moved_on(other) for other in self.children_of(parent) if other.key != lease.key)
+            or any(has_moved_on(other) for other in self.children_of(parent))
             or self.listings.agree(lambda listing: lease.key in listing and parent not in listing)
         )

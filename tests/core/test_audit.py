@@ -119,6 +119,14 @@ def test_listings_without_that_part_of_the_hash_range_prove_no_trim() -> None:
     assert trimmed(lineage(msgspec.structs.replace(row("1", NUMBER), hash_range=None), listed="2")) == ()
 
 
+def test_a_shard_whose_parent_is_listed_was_left_out_and_not_trimmed() -> None:
+    assert trimmed(lineage(row("1", NUMBER), listed="023")) == ()
+    assert trimmed(lineage(row("1", NUMBER), listed="23", before="023")) == ()
+    finished = (row("1", SHARD_END, "3"), row("3", NUMBER))
+    assert removable(lineage(*finished, listed="023")) == ()
+    assert keys(removable(lineage(*finished, listed="3"))) == ["1"]
+
+
 def test_a_finished_row_is_not_trimmed() -> None:
     assert trimmed(lineage(ENDED, listed="123")) == ()
 

@@ -1,5 +1,6 @@
 """The rows that a table gets before anything is consumed: section 4.2 of the protocol reference, and beyond."""
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -198,6 +199,15 @@ def test_where_a_row_may_be_trimmed_or_newer_nothing_is_made_below_it(start: Sta
     listing = Listing.of([shard(5, 0, 3, 4), shard(6, 3, 6, 4)])  # 4 is trimmed
     row = Lease.for_shard(shard(8, 4, 5, 7), LATEST)
     assert keys(missing_leases(listing, [row], start)) == ["5"]
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_below_a_row_that_may_be_trimmed_the_other_parent_of_a_merge_waits_as_well(start: Start) -> None:
+    shards = [shard(5, 0, 3, 1, closed=True), shard(6, 3, 6, 2, closed=True), shard(7, 0, 6, 5, 6, born=9)]
+    row = Lease(key="1", checkpoint=NUMBER, hash_range=shards[0].hash_range)
+    unrelated = msgspec.structs.replace(row, key="0")
+    assert missing_leases(Listing.of(shards), [row], start) == ()
+    assert missing_leases(Listing.of(shards), [unrelated], start) == ()
 
 
 @pytest.mark.parametrize("start", STARTS)
