@@ -47,6 +47,7 @@ class Heartbeat:
         self._make_suffix = make_suffix
         self._lock = asyncio.Lock()
         self._is_leaving = False
+        self._has_beaten = False  # an entry could be created, which does not mean that it may be updated
         self.session: Session  # as it is known to stand in the table
         self.deadline = 0.0  # no call into user code begins past it
 
@@ -102,6 +103,7 @@ class Heartbeat:
             if self._is_leaving:
                 after = after.leaving()
             self.session = await self._written(after)
+            self._has_beaten = True
             self._extend(sent_at)
 
     async def leave(self) -> None:
@@ -145,7 +147,7 @@ class Heartbeat:
     def _retrying(self) -> tenacity.AsyncRetrying:
         return retrying(
             # a permission that was there and is gone may come back; one that never was is a mistake to be told of
-            *(TROUBLE if self.deadline else (Throttled, ServiceUnavailable)),
+            *(TROUBLE if self._has_beaten else (Throttled, ServiceUnavailable)),
             pause=jittered(0.1, self._failover_seconds / 6),
             on_retry=lambda error, _attempt, _pause: self._on_trouble(error),
             sleep=self._sleep,
