@@ -1,5 +1,7 @@
 """kill -9 at any moment, and what the next worker makes of it."""
 
+import time
+
 import pytest
 
 from integration import laws
@@ -45,3 +47,23 @@ def test_a_worker_that_is_killed_is_replaced_at_once_and_only_what_was_not_check
     seconds = app.journal.by_process(second.pid)[0].at - killed_at
     print(f"{processor}: {len(repeated)} of {len(app.producer.puts)} repeated, first delivery after {seconds:.1f} s")
     assert seconds < RESTART_SECONDS_MAX
+
+
+@pytest.mark.parametrize("processor", ["Recording", "AsyncRecording"])
+def test_a_batch_in_flight_is_never_checkpointed_and_comes_again_after_a_kill(
+    make_application: MakeApplication, processor: str
+) -> None:
+    app = make_application(shards=1)
+    app.producer.put_rounds(KEYS, 2)
+    options = ("--failover", "60s", "--checkpoint-interval", "500ms")
+    first = app.worker(*options, processor=processor, block_seconds=60.0)
+    eventually(lambda: app.journal.delivered, f"a delivery; {first}")
+    time.sleep(2.0)  # four times the interval, in which nothing is to happen
+    assert {str(one) for one in app.leases.checkpoints().values()} == {"TRIM_HORIZON"}
+    first.killed()
+
+    second = app.worker(*options, processor=processor)
+    second.wait_for("lease picked up", checkpoint="TRIM_HORIZON")
+    eventually(lambda: len(app.journal.by_process(second.pid)) == len(app.producer.puts), f"all of it; {second}")
+    assert second.drained() == 0
+    assert app.broken_laws() == {}

@@ -23,7 +23,7 @@ def test_first_deliveries_of_every_key_are_in_put_order_and_nothing_is_missing(
     is_over = threading.Event()
 
     def put_until_over() -> None:
-        while not is_over.wait(0.1):
+        while not is_over.wait(0.4):
             app.producer.put_rounds(KEYS, 1)
 
     load = threading.Thread(target=put_until_over, daemon=True)
