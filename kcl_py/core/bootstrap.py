@@ -77,6 +77,8 @@ def missing_leases(listing: Listing, leases: Iterable[Lease], start: Start) -> t
         tops += [parent for parent in lineage.may_start(lease).missing if parent in listing]
     walk = _Walk(lineage, is_past_wanted=start.position.kind != "LATEST")
     walk.visit_ancestry(tops)
+    if walk.left_out:
+        return Incomplete(f"{walk.left_out[0]} is listed without a parent, while an older ancestor is listed")
     new = walk.new.union(top for top in tops if not walk.descends[top])
     return tuple(start.lease(shard) for shard in listing.shards.values() if shard.shard_id in new)
 
@@ -114,7 +116,6 @@ class _Walk:
     """The ancestor walk of section 4.2, from the oldest ancestor down instead of by recursion."""
 
     def __init__(self, lineage: Lineage, *, is_past_wanted: bool) -> None:
-        self._lineage = lineage
         self._rows = lineage.leases
         self._listing = lineage.listing
         self._is_past_wanted = is_past_wanted
@@ -122,6 +123,7 @@ class _Walk:
         self._oldest: set[str] = set()  # where the past begins: they get a row if something descends from them
         self.descends: dict[str, bool] = {}  # of every visited shard: it or an ancestor has a row, or will have one
         self.new: set[str] = set()
+        self.left_out: list[str] = []  # shards with a parent that the listing should have and has not
 
     def visit_ancestry(self, tops: Iterable[str]) -> None:
         """Visit listed shards after all their listed ancestors, up to those that have rows."""
@@ -142,7 +144,7 @@ class _Walk:
             self.descends[shard.shard_id] = True
             return
         parents = [parent.shard_id for parent in self._listing.parents_of(shard.shard_id)]
-        ancestral = {parent for parent in parents if self.descends[parent] or parent in self._oldest}
+        ancestral = {parent for parent in parents if self.descends.get(parent) or parent in self._oldest}
         for parent in parents:
             if ancestral and parent not in self._rows and (parent in self._oldest or parent not in ancestral):
                 self.new.add(parent)
@@ -154,21 +156,19 @@ class _Walk:
         """True if a row is an ancestor, or may be, though the listing does not show how: so nothing is made of it yet.
 
         Of two shards with a common hash key the older one is an ancestor of the other. A row that overlaps and is not
-        listed was trimmed, and its trim makes the next rows; or it is newer than the listing. An older one that
-        overlaps is an ancestor, which the listing shows unless it lacks a parent.
+        listed was trimmed, and its trim makes the next rows; or it is newer than the listing. One that is listed, while
+        a parent of this shard is not, shows that the parent was left out: the oldest are trimmed first.
         """
-        if any(parent in self._rows and parent not in self._listing for parent in shard.parent_shard_ids):
-            return True
-        rows = self._unlisted
-        if not all(parent in self._listing for parent in shard.parent_shard_ids):
-            rows = rows + self._older_than(shard)
-        ranges = (self._lineage.hash_range_of(row) for row in rows)
-        return any(hash_range is None or hash_range.overlaps(shard.hash_range) for hash_range in ranges)
+        if any(parent not in self._listing for parent in shard.parent_shard_ids):
+            if any(parent in self._rows and parent not in self._listing for parent in shard.parent_shard_ids):
+                return True
+            if any(self._is_ancestor(row, shard) for row in self._rows.values()):
+                self.left_out.append(shard.shard_id)
+                return True
+        return any(row.hash_range is None or row.hash_range.overlaps(shard.hash_range) for row in self._unlisted)
 
-    def _older_than(self, shard: Shard) -> tuple[Lease, ...]:
-        listed = self._listing.shards
-        return tuple(
-            row
-            for key, row in self._rows.items()
-            if not row.is_finished and key in listed and listed[key].age_order[0] <= shard.age_order[0]
-        )
+    def _is_ancestor(self, row: Lease, shard: Shard) -> bool:
+        listed = self._listing.shards.get(row.key)
+        if row.is_finished or listed is None:
+            return False
+        return listed.age_order[0] <= shard.age_order[0] and listed.hash_range.overlaps(shard.hash_range)
