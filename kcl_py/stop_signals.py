@@ -33,10 +33,13 @@ class StopSignals:
         self._on_stuck = on_stuck
         self._grace_seconds = grace_seconds
         self._asked_at: float | None = None
+        self._is_asked = threading.Event()
         self._is_over = threading.Event()
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
+        # started here and not in the handler, which may interrupt any code, also that which starts threads
+        threading.Thread(target=self._watch, name="kcl-py watchdog", daemon=True).start()
         self._before = {number: signal.signal(number, self._receive) for number in _SIGNALS}
         return self
 
@@ -44,6 +47,7 @@ class StopSignals:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._is_over.set()
+        self._is_asked.set()
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
@@ -51,13 +55,15 @@ class StopSignals:
         now = time.monotonic()
         if self._asked_at is None:
             self._asked_at = now
-            threading.Thread(target=self._watch, name="kcl-py watchdog", daemon=True).start()
+            self._is_asked.set()
             self._on_stop()
         elif now - self._asked_at > SAME_SIGNAL_SECONDS:
             os._exit(HARD_EXIT_CODE)
 
     def _watch(self) -> None:
+        self._is_asked.wait()
         if not self._is_over.wait(self._grace_seconds):
             self._on_stuck()
-            if not self._is_over.wait(LAST_SECONDS):
-                os._exit(STUCK_EXIT_CODE)
+            self._is_asked.wait()
+        if not self._is_over.wait(LAST_SECONDS):
+            os._exit(STUCK_EXIT_CODE)

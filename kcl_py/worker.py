@@ -1,7 +1,8 @@
 """One worker: a control plane, and one task for every shard that it holds."""
 
 import asyncio
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -21,12 +22,12 @@ from kcl_py.runtime.data_plane import DataPlane
 from kcl_py.runtime.deadline import Deadline
 from kcl_py.runtime.keeper import Keeper
 from kcl_py.runtime.keeper_thread import KeeperThread
-from kcl_py.runtime.mailbox import KeeperLine, Leaving, Mailbox
+from kcl_py.runtime.mailbox import KeeperLine, Leaving, Mailbox, Quit
 from kcl_py.runtime.user_code import Emitter
 from kcl_py.runtime.workplace import Workplace
 from kcl_py.stop_signals import StopSignals
 
-QUIT_SECONDS = 10.0  # after the drain: to clear what is left and delete the entry, while DynamoDB may be slow
+QUIT_SECONDS = 4.0  # after the drain: to clear what is left and delete the entry, while DynamoDB may be slow
 STUCK_SECONDS = 1.0  # on top of the grace, before a blocked event loop is left behind
 
 
@@ -70,6 +71,11 @@ class Worker:
         self._body: asyncio.Task[Any] | None = None
         self._watch: asyncio.Task[None] | None = None
         self._error: BaseException | None = None
+        self._has_interrupted = False  # the body was cancelled because of the error
+        self._is_drained = False
+        self._is_stop_asked = False
+        self._wake: Callable[[], object] | None = None
+        self._keeper: KeeperThread | None = None
 
     # -- by itself ----------------------------------------------------------------------------------------------------
 
@@ -79,31 +85,40 @@ class Worker:
         Raises:
             KclError: the worker cannot go on; the message says why, and what to do.
         """
-        asyncio.run(self._run())
+        # the watchdog stands until everything is over, what user code runs in the loop's executor included
+        grace_seconds = self._config.shutdown_grace_seconds + STUCK_SECONDS
+        with StopSignals(self._ask_to_stop, self._abandon, grace_seconds):
+            asyncio.run(self._run())
 
     async def _run(self) -> None:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
-        grace_seconds = self._config.shutdown_grace_seconds + STUCK_SECONDS
+        self._wake = lambda: loop.call_soon_threadsafe(stop.set)
+        if self._is_stop_asked:
+            stop.set()
+        async with self:
+            await stop.wait()
 
-        def drain() -> None:
-            loop.call_soon_threadsafe(stop.set)
-
-        with StopSignals(drain, self._abandon, grace_seconds):
-            async with self:
-                await stop.wait()
+    def _ask_to_stop(self) -> None:
+        self._is_stop_asked = True
+        if self._wake is not None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed already
+                self._wake()
 
     def _abandon(self) -> None:
-        """A processor blocks the loop beyond the grace: give the leases up without it. Runs in a thread."""
-        self._emit(
-            ServiceTrouble(operation="drain", reason="a processor blocks the worker; the process ends without it")
-        )
-        self._keeper.quit_blocking(QUIT_SECONDS)
+        """Something blocks the process beyond the grace: give the leases up. Runs in the watchdog's thread."""
+        if not self._is_drained:
+            self._emit(
+                ServiceTrouble(operation="drain", reason="a processor blocks the worker; the process ends without it")
+            )
+        if self._keeper is not None:
+            self._keeper.quit_blocking(QUIT_SECONDS)
 
     # -- embedded -----------------------------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
         self._body = asyncio.current_task()
+        self._error, self._has_interrupted, self._is_drained = None, False, False
         self._start()
         self._watch = asyncio.create_task(self._watch_for_failure(), name="kcl-py watch")
         return self
@@ -116,9 +131,15 @@ class Worker:
         self._watch.cancel()
         try:
             await self._stop()
+        except asyncio.CancelledError:
+            # whoever cancels the way out wants it now: nothing is waited for, and the keeper ends by itself
+            self._mailbox.to_keeper.put(Quit())
+            self._data_plane.cut()
+            raise
         finally:
-            if self._error is not None:
+            if self._has_interrupted:
                 self._body.uncancel()
+        self._error = self._error or self._data_plane.failure  # the keeper may have failed on the way out
         if self._error is not None and (error is None or isinstance(error, asyncio.CancelledError)):
             raise self._error
 
@@ -126,6 +147,7 @@ class Worker:
         """Interrupt the body of `async with` when the worker cannot go on."""
         self._error = await self._data_plane.wait_for_failure()
         assert self._body is not None
+        self._has_interrupted = True
         self._body.cancel()
 
     # -- both ---------------------------------------------------------------------------------------------------------
@@ -135,17 +157,18 @@ class Worker:
         self._emit(WorkerStarting(application=config.application, stream=config.stream, worker_id=config.worker_id))
         mailbox = Mailbox()
         self._mailbox = mailbox
-        self._line = KeeperLine(mailbox)
+        line = KeeperLine(mailbox)
         self._stream = self._open_stream()
         place = Workplace(
             config=config,
             stream=self._stream,
             factory=self._factory,
-            line=self._line,
+            line=line,
             budget=ByteBudget(config.buffer_bytes_max),
             deadline=Deadline(host.boottime),
             emit=self._emit,
             clock=host.boottime,
+            has_read=asyncio.Event(),
         )
         self._data_plane = DataPlane(place, mailbox)
         self._keeper = KeeperThread(
@@ -166,7 +189,9 @@ class Worker:
         except TimeoutError:
             # 3 the grace is over: what still runs stays unfinished and is delivered again elsewhere
             await self._data_plane.close()
+        self._is_drained = True
         # 4 give up what is still held, without progress, and delete the entry
+        assert self._keeper is not None
         if not await self._keeper.quit(QUIT_SECONDS):
             self._emit(
                 ServiceTrouble(
@@ -175,7 +200,7 @@ class Worker:
                 )
             )
         # 5 nobody is left to talk to
-        self._line.hang_up()
+        await asyncio.sleep(0)  # what the keeper said last is heard
         await self._data_plane.close()
         await self._stream.close()
         self._emit(WorkerStopped())

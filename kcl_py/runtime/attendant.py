@@ -69,12 +69,12 @@ class Attendant:
             pause=self._pause,
             on_retry=self._tell,
             is_over=self._stopping.is_set,
-            sleep=lambda seconds: self._unless_stopping(self._place.sleep(seconds)),
+            sleep=lambda seconds: self.unless_stopping(self._place.sleep(seconds)),
         )
 
         async def when_allowed() -> bool:
             if not self._place.deadline.is_ahead:
-                await self._unless_stopping(self._place.deadline.wait_until_ahead())
+                await self.unless_stopping(self._place.deadline.wait_until_ahead())
             if self._stopping.is_set():
                 return False
             await attempt()
@@ -104,7 +104,7 @@ class Attendant:
             )
         )
 
-    async def _unless_stopping(self, waiting: Awaitable[None]) -> None:
+    async def unless_stopping(self, waiting: Awaitable[object]) -> None:
         """Wait, or return early because of a stop."""
         tasks = asyncio.ensure_future(waiting), asyncio.ensure_future(self._stopping.wait())
         try:

@@ -47,8 +47,7 @@ class ShardCheckpointer:
     def prepare(self, record: Record | None = None, state: bytes | None = None) -> "Prepared":
         """See `processor.Checkpointer.prepare`."""
         position = self._position(record)
-        request = self._line.ask(PrepareCheckpoint(position, state))
-        return Prepared(self, position, self._run(request))
+        return Prepared(self, position, self._run(self._prepare(position, state)))
 
     def checkpoint_at(self, position: Checkpoint) -> Awaitable[None]:
         """Put a prepared position in force."""
@@ -96,6 +95,10 @@ class ShardCheckpointer:
     async def _checkpoint(self, record: Record | None) -> None:
         await self._advance(self._position(record))
 
+    async def _prepare(self, position: Checkpoint, state: bytes | None) -> None:
+        self._check(position)
+        await self._line.ask(PrepareCheckpoint(position, state))
+
     def _position(self, record: Record | None) -> Checkpoint:
         if record is not None:
             return Checkpoint.at(record)
@@ -104,15 +107,18 @@ class ShardCheckpointer:
     async def _advance(self, position: Checkpoint) -> None:
         if position == self.written:
             return
+        self._check(position)
+        if self.is_manual:
+            self._watermark.completed_to(position)
+        await self._write(position)
+
+    def _check(self, position: Checkpoint) -> None:
         if position < self.written:
             raise CheckpointError(f"{self._shard_id}: {position} is behind the last checkpoint, {self.written}")
         allowed = self._watermark.delivered_to if self.is_manual else self._watermark.position
         if position > allowed:
             what = "delivered" if self.is_manual else "completed: process_records has not returned for it"
             raise CheckpointError(f"{self._shard_id}: {position} was not {what}; the last one that was is {allowed}")
-        if self.is_manual:
-            self._watermark.completed_to(position)
-        await self._write(position)
 
     async def _write(self, position: Checkpoint) -> None:
         async with self._lock:

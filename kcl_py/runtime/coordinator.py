@@ -11,8 +11,8 @@ from kcl_py.core.lease import Lease
 from kcl_py.core.liveness import Liveness
 from kcl_py.core.session import Process, Session
 from kcl_py.core.table import TableSnapshot
-from kcl_py.errors import ConditionFailed, RowUnreadable
-from kcl_py.events import SameWorkerId, SessionRevoked
+from kcl_py.errors import TROUBLE, ConditionFailed, RowUnreadable
+from kcl_py.events import SameWorkerId, ServiceTrouble, SessionRevoked
 from kcl_py.interfaces import LeaseTable
 from kcl_py.runtime.user_code import Emitter
 
@@ -112,6 +112,8 @@ class Coordinator:
                     await self._table.write_session(others[key], None)
                 except ConditionFailed:
                     continue
+                except TROUBLE as trouble:  # a leftover harms nobody; the looks must go on
+                    self._emit(ServiceTrouble(operation="delete a revoked entry", reason=str(trouble)))
 
     def _note_namesakes(self, others: dict[str, Session], me: Session) -> None:
         for key, session in others.items():

@@ -6,6 +6,8 @@ from kcl_py.runtime.mailbox import Answer, DeadlineIs, FromKeeper, KeeperFailed,
 from kcl_py.runtime.shard_consumer import Ending, ShardConsumer
 from kcl_py.runtime.workplace import Workplace
 
+_CUT_SECONDS = 2.0
+
 
 class DataPlane:
     """Lives in one loop, which is also where asynchronous processors run."""
@@ -32,11 +34,23 @@ class DataPlane:
 
     async def close(self) -> None:
         """Stop at once: whatever still runs is left unfinished, and unadvanced."""
+        self.cut()
+        if self._consumers:
+            # bounded, because user code may swallow a cancellation
+            await asyncio.wait(self._consumers, timeout=_CUT_SECONDS)
+
+    def cut(self) -> None:
+        """Tell everything to stop, and wait for nothing."""
         self._is_draining = True
         self._mailbox.to_data_plane.close()
+        self._place.line.hang_up()
         for task in self._consumers:
             task.cancel()
-        await asyncio.gather(*self._consumers, return_exceptions=True)
+
+    @property
+    def failure(self) -> BaseException | None:
+        """Why the worker cannot go on, if that is so."""
+        return self._failure.result() if self._failure.done() else None
 
     def _receive(self, message: FromKeeper) -> None:
         match message:

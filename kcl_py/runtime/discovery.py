@@ -13,10 +13,11 @@ from kcl_py.core.checkpoint import AT_TIMESTAMP, LATEST
 from kcl_py.core.lease import Binding, Lease
 from kcl_py.core.lineage import Lineage
 from kcl_py.core.listing import Listing, Listings
+from kcl_py.core.session import Session
 from kcl_py.core.shard import ChildShard, HashRange
 from kcl_py.core.shard_end import ShardEnd, Unconfirmed
 from kcl_py.core.table import TableSnapshot
-from kcl_py.errors import TROUBLE, ServiceUnavailable, StreamNotFound, Throttled
+from kcl_py.errors import TROUBLE, LeaseLost, ServiceUnavailable, StreamNotFound, Throttled
 from kcl_py.events import HashRangeHole, LeaseCreated, ServiceTrouble
 from kcl_py.interfaces import LeaseTable, ShardFilter, Stream, StreamDescription
 from kcl_py.retrying import Sleep, jittered, retrying
@@ -52,6 +53,7 @@ class Discovery:
         self._emit = emit
         self._sleep = sleep
         self._holes: tuple[HashRange, ...] = ()
+        self._missing: set[str] = set()  # shards whose row the last audit lacked
         self._described_at = 0.0
         self._is_running = False  # a permission that was there once may come back
         self.listings = Listings()
@@ -74,13 +76,16 @@ class Discovery:
         """Note which table it is: all rows are bound to it, and to the stream as it was described."""
         self.binding = Binding(self.description.incarnation, self._config.application, table_id)
 
-    async def make_rows(self, snapshot: TableSnapshot) -> None:
+    async def make_rows(self, is_alive: Callable[[Session], bool]) -> None:
         """Make the rows that the table lacks; when this returns, every start position is durable.
+
+        Args:
+            is_alive: whether another worker's session may be alive. Beside a living worker nothing is made at once in
+                a table with rows: what is missing may be about to be written again by its holder (see `audit`).
 
         Raises:
             ServiceUnavailable: the stream's listing stays incomplete, and there are no rows to go on with.
         """
-        self._start = Start(self._config.start, self.service_time_ms)
         retry = retrying(
             _ListAgain,
             pause=_LIST_AGAIN,
@@ -89,17 +94,23 @@ class Discovery:
             sleep=self._sleep,
         )
         try:
-            await retry(self._make_rows, snapshot)
+            await retry(self._make_rows, is_alive)
         except _ListAgain as incomplete:
-            if not snapshot.leases:
+            if not (await self._table.snapshot()).leases:
                 raise ServiceUnavailable(
                     f"the listing of stream {self.description.name} stays incomplete: {incomplete}"
                 ) from None
             self._tell("ListShards", incomplete)  # the audit goes on asking, from the same start position
         self._is_running = True
 
-    async def _make_rows(self, snapshot: TableSnapshot) -> None:
+    async def _make_rows(self, is_alive: Callable[[Session], bool]) -> None:
+        # the instant comes before the look that the decision rests on: a worker whose rows are not there yet was not
+        # ready by then, so whatever is made here begins early enough
+        self._start = Start(self._config.start, self.service_time_ms)
+        snapshot = await self._table.snapshot()
         if snapshot.leases:
+            if any(is_alive(session) for session in snapshot.sessions):
+                return
             rows = bootstrap.missing_leases(await self.list_shards(), snapshot.leases, self._start)
         else:
             position = self._config.start
@@ -162,14 +173,19 @@ class Discovery:
             )
 
     async def audit(self, snapshot: TableSnapshot) -> Lineage:
-        """List the shards and make the rows that are missing; return rows and listings joined."""
+        """List the shards and make the rows that are missing; return rows and listings joined.
+
+        A row is made when two audits lack it: one that vanished is first its holder's to write again from memory.
+        """
         await self.list_shards()
-        await self.create(audit.missing_children(self.lineage(snapshot.leases)))
+        missing = list(audit.missing_children(self.lineage(snapshot.leases)))
         rows = bootstrap.missing_leases(self.lineage(()).listing, snapshot.leases, self._start)
         if isinstance(rows, Incomplete):
             self._tell("ListShards", ServiceUnavailable(rows.reason))
         else:
-            await self.create(rows)
+            missing += rows
+        await self.create(lease for lease in missing if lease.key in self._missing)
+        self._missing = {lease.key for lease in missing}
         lineage = self.lineage(snapshot.leases)
         holes = audit.holes(lineage)
         for hole in holes:
@@ -181,27 +197,36 @@ class Discovery:
     async def create(self, leases: Iterable[Lease]) -> None:
         """Make rows where there are none, in order."""
         for lease in leases:
-            row = msgspec.structs.replace(lease, binding=self.binding)
+            # where LATEST and a start time begin; at the horizon it tells later whether anything was trimmed
+            born_ms = self.service_time_ms if lease.start_at_ms is None else lease.start_at_ms
+            row = msgspec.structs.replace(lease, binding=self.binding, start_at_ms=born_ms)
             if await self._patiently(self._table.create, row):
                 self._emit(LeaseCreated(shard_id=row.key, checkpoint=str(row.checkpoint)))
 
-    async def end_of(self, lease: Lease, named: tuple[ChildShard, ...]) -> ShardEnd:
-        """What follows a shard whose records are all done; waits until that is certain."""
+    async def end_of(self, lease: Lease, named: tuple[ChildShard, ...], is_over: Callable[[], bool]) -> ShardEnd:
+        """What follows a shard whose records are all done; waits until that is certain.
+
+        Raises:
+            LeaseLost: `is_over` says that nobody wants to know any more.
+        """
         end = shard_end.shard_end(lease, named, self.listings)
         attempt = 0
         while isinstance(end, Unconfirmed):
             attempt += 1
             self._tell("ListShards", ServiceUnavailable(end.reason))
-            await self._sleep(_LIST_AGAIN(attempt))
-            await self._list_patiently()
+            await self._list_again(attempt, lease.key, is_over)
             end = shard_end.shard_end(lease, named, self.listings)
         return end
 
-    async def confirm_end(self, lease: Lease) -> tuple[ChildShard, ...] | None:
-        """Find the children of a shard whose last page named none; None if it is listed as open."""
+    async def confirm_end(self, lease: Lease, is_over: Callable[[], bool]) -> tuple[ChildShard, ...] | None:
+        """Find the children of a shard whose last page named none; None if it is listed as open.
+
+        Raises:
+            LeaseLost: `is_over` says that nobody wants to know any more.
+        """
         attempt = 0
         while True:
-            listing = await self._list_patiently()
+            listing = await self._list_again(attempt, lease.key, is_over)
             shard = listing.shards.get(lease.key)
             if shard is not None and not shard.is_closed:
                 return None
@@ -216,10 +241,17 @@ class Discovery:
                     for child in end.children
                 )
             attempt += 1
-            await self._sleep(_LIST_AGAIN(attempt))
 
-    async def _list_patiently(self) -> Listing:
-        return await self._patiently(self.list_shards)
+    async def _list_again(self, attempt: int, shard_id: str, is_over: Callable[[], bool]) -> Listing:
+        """Wait, and list the shards, for as long as somebody wants to know."""
+        while not is_over():
+            await self._sleep(_LIST_AGAIN(attempt))
+            try:
+                return await self.list_shards()
+            except TROUBLE as trouble:
+                self._tell("ListShards", trouble)
+                attempt += 1
+        raise LeaseLost(f"{shard_id}: the epoch is over")
 
     async def _patiently(self, call: Callable[..., Awaitable[Result]], *arguments: object) -> Result:
         retry = retrying(

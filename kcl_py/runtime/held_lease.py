@@ -57,7 +57,7 @@ class HeldLease:
         self._sleep = sleep
         self._lock = asyncio.Lock()
         self._attempts: list[Change] = []  # all at the counter of `lease`, none known to have landed or failed
-        self._is_over = False
+        self.is_over = False  # the epoch ended, and never begins again
         self.lease = seen
         self.fencing_token = 0  # the counter that the pick-up wrote; 0 = not picked up
 
@@ -90,7 +90,7 @@ class HeldLease:
                 *_TRY_AGAIN,
                 pause=_PAUSE,
                 on_retry=lambda error, _attempt, _pause: self._on_retry(self.lease.key, error),
-                is_over=lambda: self._is_over,
+                is_over=lambda: self.is_over,
                 sleep=self._sleep,
             )
             tried: list[Change] = []  # by this call
@@ -101,10 +101,10 @@ class HeldLease:
 
     def end(self) -> None:
         """The epoch is over: writes that still wait give up."""
-        self._is_over = True
+        self.is_over = True
 
     async def _try(self, transition: Transition, tried: list[Change]) -> Lease:
-        if self._is_over:
+        if self.is_over:
             raise LeaseLost(f"{self.lease.key}: the epoch is over")
         if self._attempts and await self._is_settled_by(tried):
             return self.lease
@@ -153,20 +153,20 @@ class HeldLease:
                 self.lease = self._attempts[0].guarded_by(row).before
                 return False
             case Settlement.LOST:
-                self._is_over = True
+                self.is_over = True
                 raise LeaseLost(f"{self.lease.key}: another worker has it, or may have had it in between")
 
     async def _row(self) -> Lease | None:
         try:
             return await self._table.lease(self.lease.key)
         except RowUnreadable as odd:
-            self._is_over = True
+            self.is_over = True
             raise LeaseLost(str(odd)) from None
 
     async def _recreate(self) -> None:
         """Write the row again: it vanished under a live session, so nobody else can have had it in between."""
         lease = self.lease.recreated()
         if not await self._table.create(lease):
-            self._is_over = True
+            self.is_over = True
             raise LeaseLost(f"{self.lease.key}: its row was deleted, and made anew by somebody else")
         self._on_recreated(self._stands(lease))

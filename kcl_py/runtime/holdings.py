@@ -1,7 +1,7 @@
 """The leases that this worker holds, and everything that the data plane may ask about them."""
 
 import asyncio
-from collections.abc import Callable, Set
+from collections.abc import Callable
 from functools import partial
 
 from kcl_py.core import audit
@@ -9,6 +9,7 @@ from kcl_py.core.checkpoint import Checkpoint
 from kcl_py.core.lease import Change, Lease
 from kcl_py.core.lineage import Lineage
 from kcl_py.core.shard import ChildShard
+from kcl_py.core.table import TableSnapshot
 from kcl_py.errors import CheckpointError, LeaseLost
 from kcl_py.events import (
     CheckpointWritten,
@@ -50,6 +51,7 @@ class Holdings:
         to_data_plane: Box[FromKeeper],
         *,
         is_session_live: Callable[[], bool],
+        is_session: Callable[[str], bool],
         on_trouble: Callable[[BaseException], None],
         emit: Emitter,
         sleep: Sleep = asyncio.sleep,
@@ -58,6 +60,7 @@ class Holdings:
         self._discovery = discovery
         self._to_data_plane = to_data_plane
         self._is_session_live = is_session_live
+        self._is_session = is_session
         self._on_trouble = on_trouble
         self._emit = emit
         self._sleep = sleep
@@ -82,6 +85,8 @@ class Holdings:
             on_recreated=lambda lease: self._emit(LeaseRecreated(shard_id=lease.key, checkpoint=str(lease.checkpoint))),
             sleep=self._sleep,
         )
+        if not self._is_session(owner):
+            return  # it ended while this pick-up waited for its turn
         self._held[seen.key] = held
         start_at_ms = self._discovery.start_at_ms(seen)
         try:
@@ -121,7 +126,7 @@ class Holdings:
                 at_ms = self._discovery.service_time_at_ms(at)
                 await self._change(held, lambda row: row.caught_up(at_ms))
             case ConfirmEnd():
-                return await self._discovery.confirm_end(held.lease)
+                return await self._discovery.confirm_end(held.lease, lambda: held.is_over)
             case EndShard(children):
                 await self._end(held, children)
             case LetGo(position):
@@ -146,8 +151,10 @@ class Holdings:
         """Clear the owner of whatever is still held, with no progress beyond what was written."""
         await asyncio.gather(*(self._give_up(held) for held in tuple(self._held.values())))
 
-    async def look_for_rows(self, present: Set[str]) -> None:
-        """Touch the rows of held leases that are not among those present: one that vanished is written again."""
+    async def look_for_rows(self, snapshot: TableSnapshot) -> None:
+        """Touch the rows of held leases that are gone or somebody else's: the one is written again, the other lost."""
+        present = {odd.key for odd in snapshot.odd_rows}
+        present |= {lease.key for lease in snapshot.leases if self._is_session(lease.effective_owner or "")}
         for held in tuple(self._held.values()):
             if held.fencing_token and held.lease.key not in present:
                 try:
@@ -172,14 +179,18 @@ class Holdings:
             )
             await self._discovery.create(end.children)
             child_ids = end.child_shard_ids
-            await self._change(held, partial(Lease.ended, child_shard_ids=child_ids))
+            try:
+                await self._change(held, partial(Lease.ended, child_shard_ids=child_ids))
+            except (LeaseLost, CheckpointError) as lost:
+                self._lose(held, str(lost))
+                continue
             self._emit(ShardFinished(shard_id=lease.key, children=child_ids))
             self._lose(held, "the shard was trimmed")
 
     # -- one lease ------------------------------------------------------------------------------------------------
 
     async def _end(self, held: HeldLease, children: tuple[ChildShard, ...]) -> None:
-        end = await self._discovery.end_of(held.lease, children)
+        end = await self._discovery.end_of(held.lease, children, lambda: held.is_over)
         await self._discovery.create(end.children)
         await self._save(held, lambda row: row.ended(end.child_shard_ids))
         self._forget(held)

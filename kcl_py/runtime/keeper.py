@@ -11,7 +11,7 @@ from typing import Any
 
 from kcl_py.config import Config
 from kcl_py.core.lease import Lease
-from kcl_py.core.session import Process
+from kcl_py.core.session import Process, Session
 from kcl_py.core.table import TableSnapshot
 from kcl_py.errors import TROUBLE, CheckpointError, LeaseLost, ServiceUnavailable, Throttled
 from kcl_py.events import ServiceTrouble, SessionLost, SessionStarted, ShardWaiting, WorkerReady
@@ -77,6 +77,7 @@ class Keeper:
         self._emit = emit
         self._clock = clock
         self._sleep = sleep
+        self._is_gone = is_gone
         self._discovery = Discovery(stream, table, config, clock=clock, emit=emit, sleep=sleep)
         self._coordinator = Coordinator(
             table, failover_seconds=config.failover_seconds, is_gone=is_gone, clock=clock, emit=emit
@@ -96,6 +97,7 @@ class Keeper:
             self._discovery,
             mailbox.to_data_plane,
             is_session_live=lambda: clock() < self._heartbeat.deadline,
+            is_session=lambda key: self._has_joined and key == self._heartbeat.key,
             on_trouble=lambda _error: self._coordinator.own_write_failed(),
             emit=emit,
             sleep=sleep,
@@ -145,12 +147,16 @@ class Keeper:
     async def _open(self) -> None:
         listing = await self._discovery.open()  # first: a stream that is not there leaves no table behind
         self._discovery.bind(await self._table.prepare())
-        snapshot = await self._admission.admit(tuple(listing.shards.values()), self._discovery.binding)
+        await self._admission.admit(tuple(listing.shards.values()), self._discovery.binding)
         await self._table.equip()
         if not self._has_joined:
             await self._join()
-        await self._discovery.make_rows(snapshot)
+        await self._discovery.make_rows(self._may_be_alive)
         self._emit(WorkerReady())
+
+    def _may_be_alive(self, session: Session) -> bool:
+        is_other = session.key != self._heartbeat.key
+        return is_other and not session.is_revoked and not self._is_gone(session.process)
 
     async def _join(self) -> None:
         await self._heartbeat.join()
@@ -187,8 +193,7 @@ class Keeper:
     async def _look(self) -> None:
         asked_at = self._clock()
         snapshot = await self._table.snapshot()
-        present = {lease.key for lease in snapshot.leases} | {odd.key for odd in snapshot.odd_rows}
-        await self._holdings.look_for_rows(present)
+        await self._holdings.look_for_rows(snapshot)
         if self._is_leaving or not self._has_joined:
             return
         session = self._heartbeat.session

@@ -42,7 +42,21 @@ class KeeperThread:
         Returns:
             True if it ended by itself.
         """
-        return await asyncio.get_running_loop().run_in_executor(None, self.quit_blocking, grace_seconds)
+        # in a thread of its own: the loop's executor may be full of user code
+        loop = asyncio.get_running_loop()
+        is_over: asyncio.Future[bool] = loop.create_future()
+
+        def settle(has_ended: bool) -> None:
+            if not is_over.done():
+                is_over.set_result(has_ended)
+
+        def wait() -> None:
+            has_ended = self.quit_blocking(grace_seconds)
+            with contextlib.suppress(RuntimeError):  # nobody waits any more
+                loop.call_soon_threadsafe(settle, has_ended)
+
+        threading.Thread(target=wait, name="kcl-py quit", daemon=True).start()
+        return await is_over
 
     def quit_blocking(self, grace_seconds: float) -> bool:
         """As `quit`, for a caller without a loop."""

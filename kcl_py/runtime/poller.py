@@ -49,6 +49,7 @@ class Poller:
         confirm_end: Callable[[], Awaitable[tuple[ChildShard, ...] | None]],
         report_missing: Callable[[], None],
         may_have_gap: bool,
+        has_read: asyncio.Event,
         emit: Emitter,
         clock: Callable[[], float],
         sleep: Sleep = asyncio.sleep,
@@ -65,6 +66,7 @@ class Poller:
             confirm_end: asked when the service gives no next iterator and names no children; answers with the
                 children, or None if the shard is open after all.
             report_missing: told when the service does not know the shard.
+            has_read: set once any shard of the worker was read, so that reading is known to be permitted.
             may_have_gap: whether records after the start may have been trimmed, if the first one is not there.
             emit: where events go.
             clock: the clock shared with the keeper, seconds.
@@ -79,12 +81,12 @@ class Poller:
         self._confirm_end = confirm_end
         self._report_missing = report_missing
         self._may_have_gap = may_have_gap
+        self._has_read = has_read
         self._emit = emit
         self._clock = clock
         self._sleep = sleep
         self._anchor = start.sequence_number  # must come first, or something was trimmed; None once it was looked for
         self._fetched: str | None = None  # sequence number of the last record put into the buffer
-        self._has_read = False
         self.tip_seen_at: float | None = (
             None  # when the last read began (shared clock), if it was empty and nothing was behind
         )
@@ -105,18 +107,13 @@ class Poller:
         reserved = await self._buffer.reserve()
         page = None
         try:
-            page = await self._fetch(iterator)
+            fetched = await self._fetch(iterator)
+            page = await self._with_children(fetched, iterator)
         except IteratorExpired:
             return await self._open()
         finally:
             if page is None:
                 self._buffer.give_back(reserved)
-        following = page.next_iterator
-        if following is None and not page.child_shards:
-            children = await self._confirm_end()
-            page = msgspec.structs.replace(
-                page, child_shards=children or (), next_iterator=None if children else iterator
-            )
         if page.records or page.next_iterator is None:
             self._buffer.put(page, reserved)
         else:
@@ -125,7 +122,19 @@ class Poller:
             self._fetched = page.records[-1].sequence_number
         if page.next_iterator is None:
             return None
-        return following if following is not None else await self._open()
+        return fetched.next_iterator if fetched.next_iterator is not None else await self._open()
+
+    async def _with_children(self, page: Page, iterator: str) -> Page:
+        """The page as it is; if it is the last one and names no children, with those that the listing shows.
+
+        A page of a shard that is open after all gets the iterator that was just used up, to say that more follows.
+        """
+        if page.next_iterator is not None or page.child_shards:
+            return page
+        children = await self._confirm_end()
+        if children is None:
+            return msgspec.structs.replace(page, next_iterator=iterator)
+        return msgspec.structs.replace(page, child_shards=children)
 
     async def _fetch(self, iterator: str) -> Page:
         page: Page = await self._retrying()(self._read, iterator)
@@ -172,12 +181,12 @@ class Poller:
             is_idle = page is not None and not page.records and not page.millis_behind_latest
             self._pace.answered(began, loop.time(), size, is_idle=is_idle)
             self.tip_seen_at = began_at if is_idle else None
-        self._has_read = True
+        self._has_read.set()
         return page
 
     def _retrying(self) -> tenacity.AsyncRetrying:
         # a permission that was there and is gone may come back; one that never was is a mistake to be told of
-        errors = (*_TRANSIENT, AccessDenied) if self._has_read else _TRANSIENT
+        errors = (*_TRANSIENT, AccessDenied) if self._has_read.is_set() else _TRANSIENT
         return retrying(*errors, pause=_PAUSE, on_retry=self._note, sleep=self._sleep)
 
     def _note(self, error: BaseException, _attempt: int, _pause: float) -> None:

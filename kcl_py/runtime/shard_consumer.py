@@ -1,22 +1,19 @@
 """One shard, start to end: read, process, checkpoint."""
 
 import asyncio
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable
 from enum import IntEnum
-from itertools import islice
 
-from kcl_py.core import aggregation
 from kcl_py.core.batch import RecordBatch
-from kcl_py.core.checkpoint import Checkpoint
+from kcl_py.core.checkpoint import AT_TIMESTAMP
 from kcl_py.core.lease import Lease
 from kcl_py.core.position import ReadFrom
-from kcl_py.core.record import Record
 from kcl_py.core.shard import ChildShard
-from kcl_py.errors import KclError, LeaseLost
-from kcl_py.events import BatchDelivered, BatchDone, CheckpointOverdue, MalformedAggregate, ShardStarted
-from kcl_py.interfaces import Page
+from kcl_py.errors import LeaseLost
+from kcl_py.events import BatchDelivered, BatchDone, CheckpointOverdue, RecordsMissing, ShardStarted
 from kcl_py.processor import ShardContext
 from kcl_py.runtime.attendant import Attendant
+from kcl_py.runtime.batches import Batches
 from kcl_py.runtime.buffer import PageBuffer
 from kcl_py.runtime.checkpointer import ShardCheckpointer
 from kcl_py.runtime.mailbox import Closed, ConfirmEnd, EndShard, EpochLine, LetGo, NoteCaughtUp, ShardMissing
@@ -24,7 +21,7 @@ from kcl_py.runtime.pace import Pace
 from kcl_py.runtime.poller import Poller
 from kcl_py.runtime.workplace import Workplace
 
-BATCH_RECORDS_MAX = 10_000  # user records in one call; an aggregate may hold many more, and is never unpacked whole
+END_GRACE_SECONDS = 4.0  # for a SHARD_END that is on its way when a stop is asked for
 CAUGHT_UP_NOTE_SECONDS = 600.0  # how often an idle shard notes that it missed nothing
 
 
@@ -52,14 +49,19 @@ class ShardConsumer:
         self._lease = lease
         # a shard that was idle at its tip after the horizon has lost nothing, whatever became of its last record
         self._may_have_gap = lease.caught_up_at_ms is None or lease.caught_up_at_ms < horizon_ms
+        # a user may ask for a time before the horizon; whoever comes back after it has missed something
+        is_asked_for = lease.checkpoint == AT_TIMESTAMP and lease.counter == 1
+        is_old = lease.start_at_ms is not None and lease.start_at_ms < horizon_ms
+        self._is_late = is_old and not lease.checkpoint.is_number and not is_asked_for
         self._place = place
         self._emit = place.emit
         self._line = EpochLine(place.line, lease)
         self._attendant = Attendant(lease.key, place)
+        self._batches = Batches(lease, place.config.stream_name, place.emit)
         self._buffer = PageBuffer(place.budget)
         self._ending: Ending | None = None
         self._children: tuple[ChildShard, ...] = ()
-        self._failure: KclError | None = None
+        self._failure: BaseException | None = None
         self._is_overdue = False  # manual checkpoints: told, and not mended since
         self._caught_up_noted_at = float("-inf")
         self.context = ShardContext(
@@ -103,15 +105,15 @@ class ShardConsumer:
         if checkpointer is not None:
             await self._read_and_deliver(checkpointer)
         if self._failure is not None:
-            self.stop(Ending.LET_GO)
-        if self._ending is Ending.SHARD_END and checkpointer is not None:
-            await self._end_shard(checkpointer)
+            if checkpointer is not None:
+                await self._or_lose(checkpointer.save())
+            raise self._failure  # the worker stops, and gives the lease up with all the others
+        if self._ending is Ending.SHARD_END and checkpointer is not None and await self._end_shard(checkpointer):
+            return
         if self._ending is Ending.LET_GO:
             await self._let_go(checkpointer)
         if self._ending is Ending.LOST and checkpointer is not None:
             await self._attendant.call_once("lease_lost")
-        if self._failure is not None:
-            raise self._failure
 
     async def _initialize(self) -> ShardCheckpointer | None:
         if not await self._attendant.create():
@@ -124,6 +126,15 @@ class ShardConsumer:
         if not await self._attendant.call("initialize", self.context):
             return None
         self._emit(ShardStarted(shard_id=self.shard_id, checkpoint=str(self._lease.checkpoint)))
+        if self._is_late:
+            self._emit(
+                RecordsMissing(
+                    shard_id=self.shard_id,
+                    after=str(self._lease.checkpoint),
+                    before="the oldest record",
+                    reason="the row is older than the stream's retention, and nothing was checkpointed since",
+                )
+            )
         return checkpointer
 
     async def _read_and_deliver(self, checkpointer: ShardCheckpointer) -> None:
@@ -132,19 +143,25 @@ class ShardConsumer:
             asyncio.create_task(self._read(poller), name=f"read {self.shard_id}"),
             asyncio.create_task(self._checkpoint_on_time(checkpointer, poller), name=f"checkpoint {self.shard_id}"),
         )
+        for task in background:
+            task.add_done_callback(self._note_end)
         try:
             await self._deliver(checkpointer)
         finally:
             for task in background:
                 task.cancel()
-            outcomes = await asyncio.gather(*background, return_exceptions=True)
-        for outcome in outcomes:
-            if isinstance(outcome, Exception):
-                raise outcome
+            await asyncio.gather(*background, return_exceptions=True)
+
+    def _note_end(self, task: asyncio.Task[None]) -> None:
+        """A reader or a timer that dies ends the consumer, which would wait for it for ever."""
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self._failure = self._failure or error
+            self._buffer.close()
 
     async def _deliver(self, checkpointer: ShardCheckpointer) -> None:
         while (page := await self._buffer.get()) is not None:
-            for batch in self._batches(page):
+            for batch in self._batches.of(page):
                 if await self._has_room(checkpointer):
                     await self._process(batch, checkpointer)
                 if self._ending is not None:
@@ -188,9 +205,20 @@ class ShardConsumer:
             )
         )
 
-    async def _end_shard(self, checkpointer: ShardCheckpointer) -> None:
-        if await self._attendant.call("shard_ended", checkpointer):
-            await self._or_lose(self._line.ask(EndShard(self._children)))
+    async def _end_shard(self, checkpointer: ShardCheckpointer) -> bool:
+        """True once SHARD_END is durable. To know the children can take minutes, for which a stop does not wait."""
+        if not await self._attendant.call("shard_ended", checkpointer):
+            return False
+        await self._or_lose(checkpointer.save())
+        ending = asyncio.ensure_future(self._line.ask(EndShard(self._children)))
+        await self._attendant.unless_stopping(asyncio.wait([ending]))
+        await asyncio.wait([ending], timeout=END_GRACE_SECONDS)
+        if not ending.done():
+            ending.cancel()
+            await asyncio.wait([ending])
+            return False
+        await self._or_lose(ending)
+        return self._ending is not Ending.LOST
 
     async def _let_go(self, checkpointer: ShardCheckpointer | None) -> None:
         position = None
@@ -214,6 +242,7 @@ class ShardConsumer:
             confirm_end=self._confirm_end,
             report_missing=lambda: self._line.tell(ShardMissing()),
             may_have_gap=self._may_have_gap,
+            has_read=place.has_read,
             emit=self._emit,
             clock=place.clock,
             sleep=place.sleep,
@@ -224,44 +253,11 @@ class ShardConsumer:
             await poller.run()
         except LeaseLost:
             self.stop(Ending.LOST)
-        except KclError as error:
-            self._failure = error
-            self._buffer.close()
 
     async def _confirm_end(self) -> tuple[ChildShard, ...] | None:
         answer = await self._line.ask(ConfirmEnd())
         assert answer is None or isinstance(answer, tuple)
         return answer
-
-    def _batches(self, page: Page) -> Iterator[RecordBatch]:
-        """Unpack a page batch by batch, leaving out what the checkpoint covers."""
-        records = self._after_checkpoint(
-            aggregation.unpack_all(page.records, self._lease.hash_range, report=self._report_malformed)
-        )
-        chunk = list(islice(records, BATCH_RECORDS_MAX))
-        while chunk:
-            following = list(islice(records, BATCH_RECORDS_MAX))
-            yield RecordBatch(
-                chunk,
-                stream=self._place.config.stream_name,
-                shard_id=self.shard_id,
-                millis_behind_latest=page.millis_behind_latest,
-                is_at_shard_end=page.next_iterator is None and not following,
-            )
-            chunk = following
-
-    def _after_checkpoint(self, records: Iterator[Record]) -> Iterator[Record]:
-        start = self._lease.checkpoint
-        if not start.is_number:
-            yield from records
-            return
-        for record in records:
-            if Checkpoint.at(record) > start:
-                yield record
-                yield from records  # order holds: nothing behind the first one is covered
-
-    def _report_malformed(self, record: Record, reason: str) -> None:
-        self._emit(MalformedAggregate(shard_id=self.shard_id, sequence_number=record.sequence_number, reason=reason))
 
     # -- checkpoints ------------------------------------------------------------------------------------------------
 

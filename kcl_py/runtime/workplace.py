@@ -26,4 +26,5 @@ class Workplace(msgspec.Struct, frozen=True):
     deadline: Deadline
     emit: Emitter
     clock: Callable[[], float]  # shared with the keeper, seconds
+    has_read: asyncio.Event  # set once any shard was read
     sleep: Sleep = asyncio.sleep

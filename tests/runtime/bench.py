@@ -128,7 +128,15 @@ class BenchWorker:
         self.budget = ByteBudget(self.config.buffer_bytes_max)
         self._line = KeeperLine(self._mailbox)
         place = Workplace(
-            self.config, stream, factory or named, self._line, self.budget, self.deadline, emit, loop.time
+            self.config,
+            stream,
+            factory or named,
+            self._line,
+            self.budget,
+            self.deadline,
+            emit,
+            loop.time,
+            asyncio.Event(),
         )
         self.data_plane = DataPlane(place, self._mailbox)
         self._keeping = asyncio.create_task(self._keep(), name="keeper")
