@@ -78,7 +78,7 @@ def missing_leases(listing: Listing, leases: Iterable[Lease], start: Start) -> t
     walk = _Walk(lineage, is_past_wanted=start.position.kind != "LATEST")
     walk.visit_ancestry(tops)
     if walk.left_out:
-        return Incomplete(f"{walk.left_out[0]} is listed without a parent, while an older ancestor is listed")
+        return Incomplete(f"{walk.left_out[0]} is listed without a parent that must still be there")
     new = walk.new.union(top for top in tops if not walk.descends[top])
     return tuple(start.lease(shard) for shard in listing.shards.values() if shard.shard_id in new)
 
@@ -156,14 +156,15 @@ class _Walk:
         """True if a row is an ancestor, or may be, though the listing does not show how: so nothing is made of it yet.
 
         Of two shards with a common hash key the older one is an ancestor of the other. A row that overlaps and is not
-        listed was trimmed, and its trim makes the next rows; or it is newer than the listing. One that is listed, while
-        a parent of this shard is not, shows that the parent was left out: the oldest are trimmed first.
+        listed was trimmed, and its trim makes the next rows; or it is newer than the listing. What is older than a
+        parent, or was closed with it, is trimmed first or with it: if it is listed, the parent was left out.
         """
-        if any(parent not in self._listing for parent in shard.parent_shard_ids):
-            if any(parent in self._rows and parent not in self._listing for parent in shard.parent_shard_ids):
-                return True
-            if any(self._is_ancestor(row, shard) for row in self._rows.values()):
+        unlisted = [parent for parent in shard.parent_shard_ids if parent not in self._listing]
+        if unlisted:
+            is_half_listed = len(unlisted) < len(shard.parent_shard_ids)
+            if is_half_listed or any(self._is_ancestor(row, shard) for row in self._rows.values()):
                 self.left_out.append(shard.shard_id)
+            if self.left_out or any(parent in self._rows for parent in unlisted):
                 return True
         return any(row.hash_range is None or row.hash_range.overlaps(shard.hash_range) for row in self._unlisted)
 
