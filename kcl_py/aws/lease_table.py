@@ -33,10 +33,11 @@ class DynamoDBLeaseTable:
         region: overrides the session's.
         endpoint_url: overrides AWS_ENDPOINT_URL_DYNAMODB, AWS_ENDPOINT_URL and the profile's.
         options: what the table is created with.
-        executor: where calls run; None for `table_connection.THREADS_MAX` threads of its own.
+        executor: where calls run, but for those about sessions, which have threads of their own; None for
+            `table_connection.THREADS_MAX` threads.
         connect_timeout_seconds: for a connection to be accepted.
         read_timeout_seconds: between two packets of an answer.
-        call_timeout_seconds: for a whole call.
+        call_timeout_seconds: for a whole call, from when a thread took it up.
     """
 
     def __init__(
@@ -148,7 +149,7 @@ class DynamoDBLeaseTable:
         Raises:
             RowUnreadable: what stands there is no session of ours.
         """
-        item = await self._item(key)
+        item = await self._item(key, is_about_session=True)
         try:
             return None if item is None else lease_row.session_of(item)
         except RowError as error:
@@ -158,17 +159,19 @@ class DynamoDBLeaseTable:
         """See `LeaseTable.write_session`."""
         if before is None:
             if after is not None:
-                await self._put(after.key, lease_row.session_attributes(after))
+                await self._put(after.key, lease_row.session_attributes(after), is_about_session=True)
             return
         revoked = Path(lease_row.REVOKED)
         guard = (Path(lease_row.BEAT) == before.beat) & (
             revoked == True if before.is_revoked else revoked.does_not_exist()  # noqa: E712 - builds a condition
         )
         if after is not None:
-            await self._update(before.key, lease_row.session_update(before, after), guard)
+            await self._update(before.key, lease_row.session_update(before, after), guard, is_about_session=True)
             return
         await self._connection.call(
-            "DeleteItem", lambda connection: connection.delete_item(self._name, before.key, condition=guard)
+            "DeleteItem",
+            lambda connection: connection.delete_item(self._name, before.key, condition=guard),
+            is_about_session=True,
         )
 
     async def foreign_pulse(self) -> Mapping[str, str]:
@@ -190,26 +193,30 @@ class DynamoDBLeaseTable:
         """See `LeaseTable.close`; waits for calls in flight, which their timeouts end."""
         await self._connection.close()
 
-    async def _item(self, key: str) -> Attributes | None:
+    async def _item(self, key: str, *, is_about_session: bool = False) -> Attributes | None:
         answer = await self._connection.call(
-            "GetItem", lambda connection: connection.get_item(self._name, key, consistent_read=True)
+            "GetItem",
+            lambda connection: connection.get_item(self._name, key, consistent_read=True),
+            is_about_session=is_about_session,
         )
         item: Attributes | None = answer.get("Item")
         return item
 
-    async def _put(self, key: str, item: dict[str, AttributeValue]) -> None:
+    async def _put(self, key: str, item: dict[str, AttributeValue], *, is_about_session: bool = False) -> None:
         absent = Path(lease_row.KEY).does_not_exist()
         await self._connection.call(
             "PutItem",
             lambda connection: connection.put_item(self._name, key, attributes=item, condition=absent),
+            is_about_session=is_about_session,
         )
 
-    async def _update(self, key: str, update: RowUpdate, guard: Condition) -> None:
+    async def _update(self, key: str, update: RowUpdate, guard: Condition, *, is_about_session: bool = False) -> None:
         actions: list[Action] = [Path(name).set(value) for name, value in update.assigned.items()]
         actions += [Path(name).remove() for name in update.removed]
         await self._connection.call(
             "UpdateItem",
             lambda connection: connection.update_item(self._name, key, actions=actions, condition=guard),
+            is_about_session=is_about_session,
         )
 
     def _scanned(self, table_name: str, owner: str | None = None) -> AsyncIterator[Attributes]:

@@ -24,6 +24,7 @@ from kcl_py.aws.translate import SDK_ERRORS, translated
 from kcl_py.errors import ConfigError, CredentialsError
 
 THREADS_MAX = 8
+SESSION_THREADS_MAX = 2  # one may still be held by a beat that was given up
 CONNECT_TIMEOUT_SECONDS = 2.0
 READ_TIMEOUT_SECONDS = 4.0
 CALL_TIMEOUT_SECONDS = 8.0
@@ -41,10 +42,11 @@ class TableConnection:
         session: credentials and region come from here; None makes a session of its own from the standard AWS settings.
         region: overrides the session's.
         endpoint_url: overrides AWS_ENDPOINT_URL_DYNAMODB, AWS_ENDPOINT_URL and the profile's.
-        executor: where calls run; None makes one of `THREADS_MAX` threads, which `close` ends.
+        executor: where calls run, but for those about sessions, which have threads of their own; None makes one of
+            `THREADS_MAX` threads, which `close` ends.
         connect_timeout_seconds: for a connection to be accepted.
         read_timeout_seconds: between two packets of an answer.
-        call_timeout_seconds: for a whole call, waiting for a thread included.
+        call_timeout_seconds: for a whole call, from when a thread took it up.
     """
 
     def __init__(
@@ -61,12 +63,13 @@ class TableConnection:
     ) -> None:
         self.table_name = table_name
         self._call_timeout_seconds = call_timeout_seconds
-        self._own_executor = None if executor else ThreadPoolExecutor(THREADS_MAX, thread_name_prefix="kcl_py-table")
-        self._executor = executor or self._own_executor
+        self._executor = executor or ThreadPoolExecutor(THREADS_MAX, thread_name_prefix="kcl_py-table")
+        self._is_executor_own = executor is None
+        self._session_executor = ThreadPoolExecutor(SESSION_THREADS_MAX, thread_name_prefix="kcl_py-session")
         config = Config(
             connect_timeout=connect_timeout_seconds,
             read_timeout=read_timeout_seconds,
-            max_pool_connections=THREADS_MAX,
+            max_pool_connections=THREADS_MAX + SESSION_THREADS_MAX,
             retries={"total_max_attempts": 1, "mode": "standard"},
             tcp_keepalive=True,
         )
@@ -78,21 +81,30 @@ class TableConnection:
             self._connection.add_meta_table(MetaTable(description))
 
     async def call(
-        self, operation: str, function: Callable[[Connection], Answer], table_name: str | None = None
+        self,
+        operation: str,
+        function: Callable[[Connection], Answer],
+        table_name: str | None = None,
+        *,
+        is_about_session: bool = False,
     ) -> Answer:
         """Run one pynamodb call.
+
+        It waits for a free thread for as long as that takes, and its deadline starts then: under load a queue of
+        checkpoints gets slow, and does not fail. A call about a session never stands in that queue, because a worker
+        whose beats wait behind its checkpoints would lose its leases; its deadline starts at once.
 
         Args:
             operation: DynamoDB's name of what `function` does, for messages.
             function: makes the call on the connection that it is given.
             table_name: the table that it is about, if not this one.
+            is_about_session: it reads or writes a worker's entry.
 
         Raises:
             KclError: see `translate`. `ServiceUnavailable` after the deadline; the call may then still reach the table.
         """
         try:
-            async with asyncio.timeout(self._call_timeout_seconds):
-                return await asyncio.get_running_loop().run_in_executor(self._executor, function, self._connection)
+            return await (self._at_once(function) if is_about_session else self._in_turn(function))
         except SDK_ERRORS as error:
             failure = translated(error, f"dynamodb:{operation}", f"table {table_name or self.table_name}")
             # an SDK error about credentials may quote what was signed
@@ -113,9 +125,30 @@ class TableConnection:
 
     async def close(self) -> None:
         """End the threads, once the calls in flight have met their timeouts, and the connections."""
-        if self._own_executor is not None:
-            await asyncio.to_thread(self._own_executor.shutdown, wait=True, cancel_futures=True)
+        if self._is_executor_own:
+            await asyncio.to_thread(self._executor.shutdown, wait=True, cancel_futures=True)
+        await asyncio.to_thread(self._session_executor.shutdown, wait=True, cancel_futures=True)
         self._connection.close()
+
+    async def _at_once(self, function: Callable[[Connection], Answer]) -> Answer:
+        async with asyncio.timeout(self._call_timeout_seconds):
+            return await asyncio.get_running_loop().run_in_executor(self._session_executor, function, self._connection)
+
+    async def _in_turn(self, function: Callable[[Connection], Answer]) -> Answer:
+        loop = asyncio.get_running_loop()
+
+        def start_clock() -> None:
+            if not answer.done():  # else the caller has given up, too late to keep the thread from starting
+                deadline.reschedule(loop.time() + self._call_timeout_seconds)
+
+        def run() -> Answer:
+            # The thread itself says that it is free: a call that was given up holds its thread on, unseen by the loop.
+            loop.call_soon_threadsafe(start_clock)
+            return function(self._connection)
+
+        async with asyncio.timeout(None) as deadline:
+            answer = loop.run_in_executor(self._executor, run)
+            return await answer
 
 
 class _SessionConnection(Connection):

@@ -1,0 +1,157 @@
+"""Which of a lease table's calls waits for which, and from when on a call's time counts."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from pynamodb.connection.base import Connection
+
+from kcl_py.aws.table_connection import SESSION_THREADS_MAX, THREADS_MAX, TableConnection
+from kcl_py.core.session import Session
+from kcl_py.errors import ServiceUnavailable
+from tests.aws.scripted_dynamodb import NOWHERE, Door, ScriptedDynamoDB
+
+GIVE_UP_SECONDS = 30
+SESSION = Session(key="ann@0123abcd")
+
+
+class Gate:
+    """Holds the threads of calls until it is opened."""
+
+    def __init__(self) -> None:
+        self.arrived = threading.Semaphore(0)
+        self._opened = threading.Event()
+
+    def pass_through(self, _: object = None, **__: object) -> None:
+        self.arrived.release()
+        assert self._opened.wait(GIVE_UP_SECONDS)
+
+    def open(self) -> None:
+        self._opened.set()
+
+    async def hold(self, threads: int) -> None:
+        """Wait until this many threads stand here."""
+        for _ in range(threads):
+            assert await asyncio.to_thread(self.arrived.acquire, timeout=GIVE_UP_SECONDS)
+
+
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    gate = Gate()
+    yield gate
+    gate.open()
+
+
+@pytest.fixture
+async def one_thread(gate: Gate) -> AsyncIterator[TableConnection]:
+    """A connection with one thread for what is not about sessions, and little time for a call."""
+    with ThreadPoolExecutor(1) as executor:
+        connection = TableConnection("leases", region="eu-west-1", executor=executor, call_timeout_seconds=0.2)
+        yield connection
+        gate.open()
+        await connection.close()
+
+
+async def test_what_is_about_sessions_goes_ahead_of_a_queue_of_checkpoints(
+    door: Door, scripted: ScriptedDynamoDB, gate: Gate
+) -> None:
+    for operation in ("PutItem", "UpdateItem", "DeleteItem", "GetItem"):
+        scripted.answer(operation, {})
+    table = door(session=scripted.session, endpoint_url=NOWHERE)
+    queue = [asyncio.create_task(table._connection.call("UpdateItem", gate.pass_through)) for _ in range(500)]
+    await gate.hold(THREADS_MAX)
+    await table.write_session(None, SESSION)
+    await table.write_session(SESSION, SESSION.beaten(1))
+    await table.write_session(SESSION.beaten(1), None)
+    assert await table.session(SESSION.key) is None
+    assert scripted.operations == ["PutItem", "UpdateItem", "DeleteItem", "GetItem"]
+    assert not any(call.done() for call in queue)
+    gate.open()
+    await asyncio.gather(*queue)
+
+
+async def test_a_beat_that_hangs_leaves_a_thread_for_the_next(gate: Gate) -> None:
+    connection = TableConnection("leases", region="eu-west-1", call_timeout_seconds=0.2)
+    with pytest.raises(ServiceUnavailable):
+        await connection.call("UpdateItem", gate.pass_through, is_about_session=True)
+    assert await connection.call("UpdateItem", lambda _: "landed", is_about_session=True) == "landed"
+    gate.open()
+    await connection.close()
+
+
+async def test_a_beat_is_given_up_in_time_though_every_thread_hangs(gate: Gate) -> None:
+    connection = TableConnection("leases", region="eu-west-1", call_timeout_seconds=0.2)
+    beats = [
+        connection.call("UpdateItem", gate.pass_through, is_about_session=True) for _ in range(SESSION_THREADS_MAX + 1)
+    ]
+    outcomes = await asyncio.gather(*beats, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [ServiceUnavailable] * len(beats)
+    gate.open()
+    await connection.close()
+
+
+class TestACallThatWaitsForAThread:
+    async def test_has_all_its_time_still_when_it_gets_one(self, one_thread: TableConnection, gate: Gate) -> None:
+        first = asyncio.create_task(one_thread.call("UpdateItem", gate.pass_through))
+        second = asyncio.create_task(one_thread.call("UpdateItem", lambda _: "landed"))
+        with pytest.raises(ServiceUnavailable, match="TimeoutError"):
+            await first
+        assert not second.done()  # though it was called when the first was, whose time is up
+        gate.open()
+        assert await second == "landed"
+
+    async def test_is_still_given_up_if_it_then_hangs(self, one_thread: TableConnection, gate: Gate) -> None:
+        hanging = Gate()
+        first = asyncio.create_task(one_thread.call("UpdateItem", gate.pass_through))
+        second = asyncio.create_task(one_thread.call("UpdateItem", hanging.pass_through))
+        with pytest.raises(ServiceUnavailable):
+            await first
+        gate.open()
+        with pytest.raises(ServiceUnavailable):
+            await second
+        hanging.open()
+
+    async def test_is_not_made_once_it_is_cancelled(self, one_thread: TableConnection, gate: Gate) -> None:
+        made: list[str] = []
+        first = asyncio.create_task(one_thread.call("UpdateItem", gate.pass_through))
+        waiting = asyncio.create_task(one_thread.call("UpdateItem", lambda _: made.append("cancelled")))
+        await gate.hold(1)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        gate.open()
+        await asyncio.wait([first])
+        await one_thread.call("UpdateItem", lambda _: made.append("next"))
+        assert made == ["next"]
+
+    async def test_may_be_cancelled_just_when_it_gets_one(
+        self, one_thread: TableConnection, gate: Gate, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        late = Gate()
+        first = asyncio.create_task(one_thread.call("UpdateItem", gate.pass_through))
+        waiting = asyncio.create_task(one_thread.call("UpdateItem", late.pass_through))
+        await gate.hold(1)
+        waiting.cancel()
+        gate.open()
+        assert late.arrived.acquire(timeout=GIVE_UP_SECONDS)  # before the loop, held up here, takes it off the queue
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        late.open()
+        await asyncio.wait([first])
+        assert caplog.messages == []
+
+
+async def test_a_connection_that_is_closed_leaves_no_thread_of_its_own() -> None:
+    connection = TableConnection("leases", region="eu-west-1")
+    threads: list[threading.Thread] = []
+
+    def note(_: Connection) -> None:
+        threads.append(threading.current_thread())
+
+    await connection.call("GetItem", note)
+    await connection.call("GetItem", note, is_about_session=True)
+    await connection.close()
+    assert len(set(threads)) == 2
+    assert not any(thread.is_alive() for thread in threads)
