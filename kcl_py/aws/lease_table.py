@@ -32,6 +32,7 @@ class DynamoDBLeaseTable:
         session: a boto3 session whose credentials and region are used; None for the standard AWS settings.
         region: overrides the session's.
         endpoint_url: overrides AWS_ENDPOINT_URL_DYNAMODB, AWS_ENDPOINT_URL and the profile's.
+        is_plain_http_allowed: take an http endpoint that is not loopback.
         options: what the table is created with.
         executor: where calls run, but for those about sessions, which have threads of their own; None for
             `table_connection.THREADS_MAX` threads.
@@ -47,6 +48,7 @@ class DynamoDBLeaseTable:
         session: boto3.Session | None = None,
         region: str | None = None,
         endpoint_url: str | None = None,
+        is_plain_http_allowed: bool = False,
         options: TableOptions | None = None,
         executor: Executor | None = None,
         connect_timeout_seconds: float = table_connection.CONNECT_TIMEOUT_SECONDS,
@@ -59,6 +61,7 @@ class DynamoDBLeaseTable:
             session=session,
             region=region,
             endpoint_url=endpoint_url,
+            is_plain_http_allowed=is_plain_http_allowed,
             executor=executor,
             connect_timeout_seconds=connect_timeout_seconds,
             read_timeout_seconds=read_timeout_seconds,

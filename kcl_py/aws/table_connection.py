@@ -19,6 +19,7 @@ from botocore.config import Config
 from botocore.parsers import ResponseParserError
 from pynamodb.connection.base import Connection, MetaTable
 
+from kcl_py import endpoint
 from kcl_py.aws import region as regions
 from kcl_py.aws.translate import SDK_ERRORS, translated
 from kcl_py.errors import ConfigError, CredentialsError
@@ -42,6 +43,7 @@ class TableConnection:
         session: credentials and region come from here; None makes a session of its own from the standard AWS settings.
         region: overrides the session's.
         endpoint_url: overrides AWS_ENDPOINT_URL_DYNAMODB, AWS_ENDPOINT_URL and the profile's.
+        is_plain_http_allowed: take an http endpoint that is not loopback.
         executor: where calls run, but for those about sessions, which have threads of their own; None makes one of
             `THREADS_MAX` threads, which `close` ends.
         connect_timeout_seconds: for a connection to be accepted.
@@ -56,6 +58,7 @@ class TableConnection:
         session: boto3.Session | None = None,
         region: str | None = None,
         endpoint_url: str | None = None,
+        is_plain_http_allowed: bool = False,
         executor: Executor | None = None,
         connect_timeout_seconds: float = CONNECT_TIMEOUT_SECONDS,
         read_timeout_seconds: float = READ_TIMEOUT_SECONDS,
@@ -73,7 +76,9 @@ class TableConnection:
             retries={"total_max_attempts": 1, "mode": "standard"},
             tcp_keepalive=True,
         )
-        self._connection = _SessionConnection(session, region, endpoint_url, config)
+        self._connection = _SessionConnection(
+            session, region, endpoint_url, config, is_plain_http_allowed=is_plain_http_allowed
+        )
 
     def describe_keys(self, description: dict[str, Any]) -> None:
         """Tell pynamodb a table's keys, as DescribeTable or CreateTable names them; it asks for them before a call."""
@@ -159,12 +164,19 @@ class _SessionConnection(Connection):
     """
 
     def __init__(
-        self, session: boto3.Session | None, region: str | None, endpoint_url: str | None, config: Config
+        self,
+        session: boto3.Session | None,
+        region: str | None,
+        endpoint_url: str | None,
+        config: Config,
+        *,
+        is_plain_http_allowed: bool,
     ) -> None:
         super().__init__(extra_headers={})  # not None, which would ask pynamodb's process-wide settings
         self._session = session
         chosen = regions.chosen(region, None if session is None else session.region_name)
         self._parameters = {"region_name": chosen, "endpoint_url": endpoint_url, "config": config}
+        self._is_plain_http_allowed = is_plain_http_allowed
         self._is_signing = False
 
     @property
@@ -180,10 +192,17 @@ class _SessionConnection(Connection):
                 self._session = self._session or boto3.Session()
                 self._is_signing = self._session.get_credentials() is not None
                 try:
-                    self._client = self._session.client("dynamodb", **self._parameters)
+                    client = self._session.client("dynamodb", **self._parameters)
                 except ValueError as error:  # botocore's for an address that is none
                     raise ConfigError(f"the DynamoDB endpoint cannot be used: {error}") from None
-                self._client.meta.events.register("before-parse.dynamodb.*", _refuse_garbled)
+                # it may come from the environment or an AWS profile, which `Config` has not seen
+                endpoint.check(
+                    client.meta.endpoint_url,
+                    "the DynamoDB endpoint",
+                    is_plain_http_allowed=self._is_plain_http_allowed,
+                )
+                client.meta.events.register("before-parse.dynamodb.*", _refuse_garbled)
+                self._client = client
             return self._client
 
     def close(self) -> None:
