@@ -43,9 +43,25 @@ def is_gone(process: Process | None, proc: Path = Path("/proc")) -> bool:
     try:
         return _started_ticks(proc, process.pid) != process.started_ticks or _state(proc, process.pid) in "ZX"
     except FileNotFoundError:
-        return True
+        return not _may_run(process.pid)
     except (OSError, ValueError, IndexError):
         return False
+
+
+def _may_run(pid: int) -> bool:
+    """False only if the kernel says that there is no such process.
+
+    /proc is no proof: mounted with `hidepid` (proc(5)) it shows no processes of other users.
+    """
+    if pid <= 0:  # which kill(2) takes for a group of processes
+        return True
+    try:
+        os.kill(pid, 0)  # asks, and sends nothing
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):  # it is another user's, or the number is none that a process has
+        return True
+    return True
 
 
 def _pid_namespace(proc: Path) -> str:
