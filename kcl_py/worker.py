@@ -237,6 +237,7 @@ class Worker:
             session=self._table_session,
             region=config.region or stream_names.region_of(config.stream),
             endpoint_url=config.endpoint_url,
+            is_plain_http_allowed=config.allow_plain_http,
             options=TableOptions(
                 create_table=config.create_table,
                 tags=config.table_tags,

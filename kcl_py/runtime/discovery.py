@@ -53,6 +53,7 @@ class Discovery:
         self._emit = emit
         self._sleep = sleep
         self._holes: tuple[HashRange, ...] = ()
+        self._at_horizon: frozenset[str] = frozenset()  # shards that were open at the trim horizon
         self._missing: set[str] = set()  # shards whose row the last audit lacked
         self._described_at = 0.0
         self._is_running = False  # a permission that was there once may come back
@@ -108,6 +109,9 @@ class Discovery:
         # ready by then, so whatever is made here begins early enough
         self._start = Start(self._config.start, self.service_time_ms)
         snapshot = await self._table.snapshot()
+        # a shard whose parents were trimmed long ago starts at once, and not when two listings a minute apart agree
+        at_horizon = await self._stream.list_shards(ShardFilter("AT_TRIM_HORIZON"))
+        self._at_horizon = frozenset(shard.shard_id for shard in at_horizon)
         if snapshot.leases:
             if any(is_alive(session) for session in snapshot.sessions):
                 return
@@ -146,7 +150,7 @@ class Discovery:
 
     def lineage(self, leases: Iterable[Lease]) -> Lineage:
         """The rows and the listings, joined."""
-        return Lineage(leases, self.listings)
+        return Lineage(leases, self.listings, self._at_horizon)
 
     async def list_shards(self) -> Listing:
         """List all shards and remember it."""

@@ -211,14 +211,15 @@ class ShardConsumer:
             return False
         await self._or_lose(checkpointer.save())
         ending = asyncio.ensure_future(self._line.ask(EndShard(self._children)))
-        await self._attendant.unless_stopping(asyncio.wait([ending]))
-        await asyncio.wait([ending], timeout=END_GRACE_SECONDS)
-        if not ending.done():
+        try:
+            await self._attendant.unless_stopping(asyncio.wait([ending]))
+            await asyncio.wait([ending], timeout=END_GRACE_SECONDS)
+        finally:
             ending.cancel()
-            await asyncio.wait([ending])
-            return False
-        await self._or_lose(ending)
-        return self._ending is not Ending.LOST
+            (outcome,) = await asyncio.gather(ending, return_exceptions=True)
+        if isinstance(outcome, LeaseLost):
+            self.stop(Ending.LOST)
+        return not isinstance(outcome, BaseException)
 
     async def _let_go(self, checkpointer: ShardCheckpointer | None) -> None:
         position = None

@@ -139,3 +139,13 @@ def test_a_listing_knows_who_descends_from_whom_even_if_the_parent_is_trimmed() 
     assert [shard.shard_id for shard in listing.parents_of("2")] == ["1"]
     assert [shard.shard_id for shard in listing.roots] == ["1"]
     assert [shard.shard_id for shard in listing.leaves] == ["2"]
+
+
+def test_a_parent_of_a_shard_that_was_open_at_the_trim_horizon_is_out_of_scope_unless_it_is_listed() -> None:
+    def at_horizon(listing: Listing) -> Gate:
+        return Lineage([child()], Listings().seen(listing, 0.0), at_horizon={"child"}).may_start(child())
+
+    assert at_horizon(listed("child")).is_open
+    assert not at_horizon(listed("child", "parent")).is_open
+    assert not at_horizon(listed("other")).is_open
+    assert not Lineage([child()], Listings().seen(listed("child"), 0.0)).may_start(child()).is_open

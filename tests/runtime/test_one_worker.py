@@ -23,6 +23,7 @@ from kcl_py.events import (
     WorkerReady,
 )
 from kcl_py.local import requests
+from kcl_py.local.doors import LocalStream
 from kcl_py.local.faults import AnswerChanged, ChildShardsDropped, Refused, throttled
 from kcl_py.local.faults import Fault as StreamFault
 from kcl_py.local.faulty_lease_table import Fault
@@ -622,6 +623,23 @@ def test_a_permission_that_never_was_there_stops_the_worker(operation):
         worker.stream.faults.append(denied)
         error = await asyncio.wait_for(worker.data_plane.wait_for_failure(), 20)
         assert isinstance(error, AccessDenied)
+        await worker.drain()
+
+    run(story())
+
+
+def test_a_stream_whose_first_shards_were_trimmed_long_ago_starts_at_once():
+    async def story():
+        site = Site()
+        site.put(5)
+        site.split(at=2**126)
+        await asyncio.sleep(30 * 3600)
+        listed = await LocalStream(site.model, STREAM).list_shards()
+        assert {shard.parent_shard_ids for shard in listed} == {(SHARD_0,)}
+        put = site.put(20)
+        worker = BenchWorker(site)
+        await asyncio.sleep(5)
+        assert sorted(site.payloads(), key=int) == put
         await worker.drain()
 
     run(story())
