@@ -7,8 +7,10 @@ from typing import TypeVar
 
 from kcl_py.config import Config
 from kcl_py.core.batch import RecordBatch
+from kcl_py.core.lease import Lease
 from kcl_py.core.position import StartPosition
-from kcl_py.core.session import Process
+from kcl_py.core.session import Process, Session
+from kcl_py.errors import AccessDenied
 from kcl_py.events import Event
 from kcl_py.interfaces import LeaseTable, Stream
 from kcl_py.local import requests
@@ -66,6 +68,31 @@ class Site:
     def payloads(self, worker_id: str | None = None) -> list[str]:
         return [payload for worker, _, _, payload in self.delivered if worker_id in (None, worker)]
 
+    async def row(self, shard_id: str = SHARD_0) -> Lease:
+        row = await self.memory.lease(shard_id)
+        assert row is not None
+        return row
+
+    async def revoke(self, worker_id: str = "w1") -> str:
+        """Declare a worker's session dead, as a rival that could not see it would; its owner string."""
+        sessions = (await self.memory.snapshot()).sessions
+        (live,) = (one for one in sessions if one.worker_id == worker_id and not one.is_revoked)
+        await self.memory.write_session(live, live.revoked())
+        return live.key
+
+
+class DenyingTable(FaultyLeaseTable):
+    """Denies beats, or the deletion of entries, while told to."""
+
+    denies_beats = False
+    denies_deletions = False
+
+    async def write_session(self, before: Session | None, after: Session | None) -> None:
+        is_denied = self.denies_deletions if after is None else self.denies_beats and before is not None
+        if is_denied:
+            raise AccessDenied("the IAM action")
+        await super().write_session(before, after)
+
 
 class Recording(RecordProcessor):
     """Notes what it is given."""
@@ -112,7 +139,7 @@ class BenchWorker:
         self.events: list[Event] = []
         self.config = Config(stream=STREAM, application="app", worker_id=worker_id, start=start, **settings)  # type: ignore[arg-type]
         self.stream = FaultyStream(LocalStream(site.model, STREAM))
-        self.table = FaultyLeaseTable(site.memory)
+        self.table = DenyingTable(site.memory)
         self.failure: BaseException | None = None
         named = type(processor.__name__, (processor,), {"site": site, "calls": self.calls})
         emit = Emitter([self.events.append])
@@ -151,11 +178,16 @@ class BenchWorker:
     async def drain(self) -> None:
         """What SIGTERM does."""
         self._mailbox.to_keeper.put(Leaving())
-        await self.data_plane.drain()
+        try:
+            async with asyncio.timeout(self.config.shutdown_grace_seconds):
+                await self.data_plane.drain()
+        except TimeoutError:
+            await self.data_plane.close()
         self._mailbox.to_keeper.put(Quit())
         await self._keeping
         self._line.hang_up()
         await self.data_plane.close()
+        assert self.budget.used == 0, "bytes of the budget were not given back"
 
     async def crash(self) -> None:
         """What SIGKILL does: nothing that it had begun gets through any more."""
