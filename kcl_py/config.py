@@ -24,6 +24,9 @@ _TABLE = re.compile(r"[a-zA-Z0-9_.-]{3,255}", re.ASCII)  # DynamoDB's rule
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """What a worker needs to know. Checked when it is made; never changed afterwards.
 
+    `Config(stream="orders", application="billing", failover_seconds=20)`: names end in the unit, values are numbers.
+    `kcl-py run --help` gives every setting's reason.
+
     Raises:
         ConfigError: a value has the wrong type, is out of bounds, or contradicts another.
     """
@@ -259,9 +262,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         if not self.application.isprintable():
             raise ConfigError(f"application is {quoted(self.application)}; expected printable text")
         if not _TABLE.fullmatch(self.table_name):
+            whose = "application, which names the table too," if self.table_name == self.application else "table_name"
             raise ConfigError(
-                f"table_name is {quoted(self.table_name)}, by default the application's name; expected 3 to 255 "
-                "letters, digits, dots, dashes and underscores"
+                f"{whose} is {quoted(self.table_name)}; expected 3 to 255 of A-Z, a-z, 0-9, '.', '-' and '_'"
             )
         if (reason := worker_ids.flaw(self.worker_id)) is not None:
             raise ConfigError(f"worker_id is {quoted(self.worker_id)}; {reason}")

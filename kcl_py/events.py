@@ -209,6 +209,14 @@ class ProcessorFailed(ShardEvent, frozen=True, kw_only=True):
     is_stopped: bool  # the quick attempts are used up; the shard stands still and is tried again slowly
 
 
+class ShardStopped(ShardEvent, frozen=True, kw_only=True):
+    """The quick attempts are used up: the shard stands still, keeps its lease, and is tried again slowly."""
+
+    level: Level = "error"
+    method: str
+    tried_again_every_seconds: float
+
+
 class RecordsMissing(ShardEvent, frozen=True, kw_only=True):
     """A gap: records between two places were trimmed before anybody could read them."""
 

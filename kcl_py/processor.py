@@ -12,7 +12,13 @@ from kcl_py.core.record import Record
 from kcl_py.errors import ProcessorError
 
 Checkpointing = Literal["automatic", "manual"]
-_METHODS = ("initialize", "process_records", "lease_lost", "shard_ended", "shutdown_requested")
+_METHODS = {
+    "initialize": ("context",),
+    "process_records": ("records", "checkpointer"),
+    "lease_lost": (),
+    "shard_ended": ("checkpointer",),
+    "shutdown_requested": ("checkpointer",),
+}
 
 
 class ShardContext(msgspec.Struct, kw_only=True):
@@ -126,8 +132,8 @@ def is_async(processor: type[RecordProcessor]) -> bool:
     """Tell which kind of processor a class is, and refuse one that is neither.
 
     Raises:
-        ProcessorError: it is not a RecordProcessor, lacks `process_records`, mixes `def` and `async def`, or declares
-            a kind of checkpointing that does not exist.
+        ProcessorError: it is not a RecordProcessor, lacks `process_records`, has a method that does not take what it
+            is given, mixes `def` and `async def`, or declares a kind of checkpointing that does not exist.
     """
     name = processor.__name__
     if not issubclass(processor, RecordProcessor):
@@ -137,7 +143,18 @@ def is_async(processor: type[RecordProcessor]) -> bool:
     if processor.checkpointing not in ("automatic", "manual"):
         raise ProcessorError(f'{name}.checkpointing is {processor.checkpointing!r}: use "automatic" or "manual"')
     own = [method for method in _METHODS if getattr(processor, method) is not getattr(RecordProcessor, method)]
+    for method in own:
+        _check_arguments(processor, method)
     kinds = {inspect.iscoroutinefunction(getattr(processor, method)) for method in own}
     if len(kinds) > 1:
         raise ProcessorError(f"{name} mixes def and async def among {', '.join(own)}: make all of them the same")
     return kinds.pop()
+
+
+def _check_arguments(processor: type[RecordProcessor], method: str) -> None:
+    given = _METHODS[method]
+    try:
+        inspect.signature(getattr(processor, method)).bind(None, *given)
+    except TypeError as wrong:
+        expected = ", ".join(("self", *given))
+        raise ProcessorError(f"{processor.__name__}.{method} must be {method}({expected}): {wrong}") from None

@@ -184,7 +184,7 @@ def test_the_test_suites_own_switch_is_no_setting(tmp_path: Path) -> None:
         ({"stream": ""}, "stream is ''"),
         ({"stream": "two words"}, "expected a stream's name or ARN"),
         ({"stream": "arn:aws:dynamodb:eu-west-1:000000000000:table/orders"}, "expected a stream's name or ARN"),
-        ({"application": "bil/ling"}, "table_name is 'bil/ling'"),
+        ({"application": "bil/ling"}, "application, which names the table too, is 'bil/ling'"),
         ({"application": "bil\x1bling", "table_name": "billing"}, "expected printable text"),
         ({"worker_id": "a@b"}, "cannot contain one"),
         ({"worker_id": ""}, "worker_id is ''"),

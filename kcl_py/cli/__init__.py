@@ -18,7 +18,7 @@ _COMMANDS = ("demo", "run", "local", "put", "tail")
 _EXIT_CODES = """\b
 Exit codes:
   0    done, or stopped as asked
-  1    something unexpected, or a processing failure
+  1    something unexpected
   2    wrong usage, configuration or processor; nothing was changed
   3    AWS, or the lease table, refused
   130  interrupted: a second signal did not wait for the batch in flight

@@ -81,9 +81,7 @@ class Picture:
                 self._view(event.shard_id).checkpoint = _position(event.checkpoint)
             case ShardFinished():
                 self._view(event.shard_id).state = "finished"
-                self.say(
-                    f"{_short(event.shard_id)} is finished; {' and '.join(map(_short, event.children))} may follow"
-                )
+                self.say(f"{_short(event.shard_id)} is finished")
             case LeaseGivenUp():
                 self._view(event.shard_id).state = "given up"
 

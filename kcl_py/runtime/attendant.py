@@ -8,7 +8,7 @@ takes. Nothing is ever skipped.
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from kcl_py.events import ProcessorFailed
+from kcl_py.events import ProcessorFailed, ShardStopped
 from kcl_py.retrying import jittered, retrying
 from kcl_py.runtime.user_code import ProcessorRaised, UserCode
 from kcl_py.runtime.workplace import Workplace
@@ -103,6 +103,15 @@ class Attendant:
                 is_stopped=attempt >= self._place.config.retry_attempts,
             )
         )
+
+        if attempt == self._place.config.retry_attempts and pause_seconds:
+            self._place.emit(
+                ShardStopped(
+                    shard_id=self._shard_id,
+                    method=error.method,
+                    tried_again_every_seconds=self._place.config.retry_stopped_seconds,
+                )
+            )
 
     async def unless_stopping(self, waiting: Awaitable[object]) -> None:
         """Wait, or return early because of a stop."""

@@ -29,7 +29,9 @@ class ProcessorRaised(Exception):
 
 
 def describe(error: BaseException) -> str:
-    """The exception's type and where it came from, without its text."""
+    """The exception's type and where it came from, without its text; of a group, the first that it is about."""
+    if isinstance(error, BaseExceptionGroup):
+        return f"{describe(error.exceptions[0])}, in {type(error).__name__} of {len(error.exceptions)}"
     return f"{type(error).__name__} at {_places(error.__traceback__)}"
 
 

@@ -19,6 +19,7 @@ from kcl_py.events import (
     RecordsMissing,
     SessionRevoked,
     ShardFinished,
+    ShardStopped,
     ShardWaiting,
     WorkerReady,
 )
@@ -92,6 +93,8 @@ def test_a_shard_whose_processor_keeps_failing_stands_still_and_the_others_go_on
         await asyncio.sleep(600)
         failures = worker.seen(ProcessorFailed)
         assert [failure.is_stopped for failure in failures[:6]] == [False] * 4 + [True] * 2
+        (stopped,) = worker.seen(ShardStopped)
+        assert stopped.tried_again_every_seconds == 60
         assert {shard for _, shard, _, _ in site.delivered} == {SHARD_1}
         row = await site.memory.lease(SHARD_0)
         assert row is not None

@@ -70,3 +70,22 @@ async def test_a_listener_that_raises_hurts_nobody_and_is_counted():
     emit(WorkerStopped())
     assert heard == [WorkerStopped()]
     assert emit.failures == 1
+
+
+class Grouped(RecordProcessor):
+    async def process_records(self, records: object, checkpointer: object) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.fail())
+
+    async def fail(self) -> None:
+        raise KeyError("secret")
+
+
+async def test_of_a_group_of_errors_the_first_one_is_named():
+    code = UserCode(Grouped, "shard")
+    await code.create()
+    with pytest.raises(ProcessorRaised) as raised:
+        await code.call("process_records", None, None)
+    assert raised.value.error.startswith("KeyError at ")
+    assert "in fail" in raised.value.error
+    assert raised.value.error.endswith("in ExceptionGroup of 1")

@@ -153,6 +153,11 @@ class Mixed(RecordProcessor):
         return None
 
 
+class Narrow(RecordProcessor):
+    def process_records(self, records: RecordBatch) -> None:  # type: ignore[override]
+        assert len(records) > 0
+
+
 class Empty(RecordProcessor):
     pass
 
@@ -166,6 +171,7 @@ class Sometimes(Silent):
     [
         (Mixed, "mixes def and async def"),
         (Empty, "lacks process_records"),
+        (Narrow, r"must be process_records\(self, records, checkpointer\)"),
         (Sometimes, '"automatic" or "manual"'),
         (dict, "subclass kcl_py.RecordProcessor"),
         ("nothing", "neither a RecordProcessor subclass nor a callable"),
