@@ -48,7 +48,8 @@ def test_a_worker_that_is_suspended_loses_its_leases_begins_no_other_batch_and_j
     assert {fact.pid for fact in app.journal.delivered if fact.at > woken_at} >= {first.pid}
     assert app.broken_laws() == {}
     print(f"taken over after {took_over_after:.1f} s")
-    assert FAILOVER_SECONDS * 0.9 < took_over_after < TAKE_OVER_SECONDS_MAX
+    # silence counts from the last beat, which was sent up to a third of the failover time before the suspension
+    assert FAILOVER_SECONDS / 2 < took_over_after < TAKE_OVER_SECONDS_MAX
 
 
 @pytest.mark.parametrize("processor", ["Recording", "BlockingRecording"])

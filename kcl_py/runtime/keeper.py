@@ -39,7 +39,7 @@ from kcl_py.runtime.user_code import Emitter
 LOOK_SECONDS_MAX = 5.0  # the whole table is read no more often than this asks for, unless something calls for it
 LOOKS_PER_FAILOVER = 4  # a gap of half a failover time between two looks would restart every observation
 PICK_UPS_AT_ONCE = 8
-START_ATTEMPTS_MAX = 8  # about half a minute
+START_ATTEMPTS_MAX = 10  # about a minute
 
 
 class Keeper:

@@ -20,6 +20,7 @@ from kcl_py.local.answers import PutRecordAnswer
 from kcl_py.local.doors import LocalStream
 from kcl_py.local.faults import ChildShardsDropped, Delayed, Effect, ListingStale, Refused, throttled
 from kcl_py.local.faults import Fault as StreamFault
+from kcl_py.local.faults import Operation as StreamOperation
 from kcl_py.local.faulty_lease_table import Fault
 from kcl_py.local.kinesis_error import KinesisError
 from kcl_py.processor import Checkpointer
@@ -113,15 +114,20 @@ def faulty(story: Story, worker: BenchWorker) -> None:
                 seconds=dice.uniform(0, 3),
             )
         )
-    effects: list[Effect] = [
-        throttled(),
-        Refused(ServiceUnavailable("500")),
-        Delayed(dice.uniform(0, 4)),
-        ChildShardsDropped(),
-        ListingStale(dice.uniform(1, 50)),
+    effects: list[tuple[StreamOperation, Effect]] = [
+        ("read", throttled()),
+        ("open", Refused(ServiceUnavailable("500"))),
+        ("read", Refused(ServiceUnavailable("500"))),
+        ("read", Delayed(dice.uniform(0, 4))),
+        ("read", ChildShardsDropped()),
+        ("list_shards", Delayed(dice.uniform(0, 4))),  # a door tries a refused listing again by itself
+        ("list_shards", ListingStale(dice.uniform(1, 50))),
     ]
     for _ in range(dice.randint(0, 5)):
-        worker.stream.faults.append(StreamFault(effect=dice.choice(effects), chance=dice.uniform(0, 0.3), times=300))
+        operation, effect = dice.choice(effects)
+        worker.stream.faults.append(
+            StreamFault(operation=operation, effect=effect, chance=dice.uniform(0, 0.3), times=300)
+        )
 
 
 async def live(seed: int) -> Story:
