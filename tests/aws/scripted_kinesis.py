@@ -109,7 +109,7 @@ def scripted_kinesis() -> Iterator[ScriptedKinesis]:
         service.endpoint_url = f"http://127.0.0.1:{runner.addresses[0][1]}"
         yield service
     finally:
-        asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result()
+        asyncio.run_coroutine_threadsafe(_close(runner), loop).result()
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
@@ -124,3 +124,14 @@ def _application(service: ScriptedKinesis) -> web.Application:
 async def _listen(runner: web.AppRunner) -> None:
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
+
+
+async def _close(runner: web.AppRunner) -> None:
+    """Close every connection, also one with bytes that nobody will take any more."""
+    assert runner.server is not None
+    transports = [handler.transport for handler in runner.server.connections if handler.transport is not None]
+    await runner.cleanup()
+    for transport in transports:
+        transport.abort()
+    for _ in range(3):  # the sockets are closed in the loop's next rounds
+        await asyncio.sleep(0)
