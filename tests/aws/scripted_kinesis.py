@@ -129,6 +129,7 @@ async def _listen(runner: web.AppRunner) -> None:
 async def _close(runner: web.AppRunner) -> None:
     """Close every connection, also one with bytes that nobody will take any more."""
     assert runner.server is not None
+    await asyncio.sleep(0.05)  # a connection that is just being accepted is not among them yet
     transports = [handler.transport for handler in runner.server.connections if handler.transport is not None]
     await runner.cleanup()
     for transport in transports:
