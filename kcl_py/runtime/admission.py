@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from kcl_py.config import Config
 from kcl_py.core.lease import Binding, Change, Lease
 from kcl_py.core.shard import Shard
-from kcl_py.core.table import TableKind, TableSnapshot
+from kcl_py.core.table import TableKind
 from kcl_py.errors import ConditionFailed, TableRefused
 from kcl_py.events import OddRowFound, TableCreated, TableTakenOver
 from kcl_py.interfaces import LeaseTable
@@ -35,11 +35,8 @@ class Admission:
         self._emit = emit
         self._sleep = sleep
 
-    async def admit(self, listing: tuple[Shard, ...], binding: Binding) -> TableSnapshot:
+    async def admit(self, listing: tuple[Shard, ...], binding: Binding) -> None:
         """Check the table against the stream's shards, and adopt the rows that belong to nobody yet.
-
-        Returns:
-            The table as it now stands.
 
         Raises:
             TableRefused: it is another fleet's, stream's, application's or restored table; nothing was changed.
@@ -50,7 +47,7 @@ class Admission:
             self._emit(OddRowFound(key=odd.key, reason=odd.reason))
         if snapshot.kind is TableKind.FRESH:
             self._emit(TableCreated(table=self._config.table_name))
-            return snapshot
+            return
         self._check_bindings(snapshot.leases)
         self._check_checkpoints(snapshot.leases, listing)
         is_foreign = snapshot.kind is not TableKind.NATIVE
@@ -59,11 +56,8 @@ class Admission:
         strays = [lease for lease in snapshot.leases if is_foreign or lease.binding != self._binding]
         for lease in strays:
             await self._adopt(lease)
-        if not strays:
-            return snapshot
         if is_foreign:
             self._emit(TableTakenOver(table=self._config.table_name, leases=len(strays), kind=snapshot.kind.value))
-        return await self._table.snapshot()
 
     def _check_bindings(self, leases: tuple[Lease, ...]) -> None:
         table = self._config.table_name
