@@ -177,6 +177,23 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = 100_000
 
+    leases_max: Annotated[
+        int | None,
+        Setting(
+            form=COUNT,
+            minimum=1,
+            reason="Shards that this worker holds at most, whatever the fleet's balance. Default: no limit.",
+        ),
+    ] = None
+    balance: Annotated[
+        Literal["weight", "lease_count"],
+        Setting(
+            form=choice("weight", "lease_count"),
+            reason="What workers get equal shares of: what their shards weigh (each one, and the bytes that flow), or "
+            "shards alone. The leading worker's setting counts.",
+        ),
+    ] = "weight"
+
     # -- when the processor raises
 
     retry_attempts: Annotated[

@@ -82,6 +82,46 @@ class SameWorkerId(Event, frozen=True, kw_only=True):
     session: str
 
 
+class LeadershipTaken(Event, frozen=True, kw_only=True):
+    """This worker plans who holds which lease from now on."""
+
+    session: str
+    standby: str | None = None
+
+
+class LeadershipLost(Event, frozen=True, kw_only=True):
+    """This worker plans no more; that harms nothing."""
+
+    session: str
+    reason: str
+
+
+class MembershipChanged(Event, frozen=True, kw_only=True):
+    """The leader sees another set of workers than before."""
+
+    workers: int
+    joined: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+
+
+class LeaseAssigned(ShardEvent, frozen=True, kw_only=True):
+    """The leader gave a lease that nobody held to a worker."""
+
+    to: str
+    was: str | None = None
+
+
+class HandOffOpened(ShardEvent, frozen=True, kw_only=True):
+    """The leader asked a holder to hand its lease over."""
+
+    giver: str
+    to: str
+
+
+class LeaseRemoved(ShardEvent, frozen=True, kw_only=True):
+    """The row of a finished shard, which the stream has long forgotten, was deleted."""
+
+
 class WorkerDraining(Event, frozen=True, kw_only=True):
     """A stop was asked for: no new batch begins."""
 
@@ -137,6 +177,32 @@ class LeaseGivenUp(ShardEvent, frozen=True, kw_only=True):
     """The row has no owner any more."""
 
     checkpoint: str
+
+
+class HandOffBegun(ShardEvent, frozen=True, kw_only=True):
+    """This worker is to hand the lease over: it begins no other batch of the shard."""
+
+    to: str
+
+
+class HandOffCalledOff(ShardEvent, frozen=True, kw_only=True):
+    """The receiver is dead or leaving: this worker goes on."""
+
+    to: str
+
+
+class LeaseHandedOver(ShardEvent, frozen=True, kw_only=True):
+    """The row names another worker, who goes on right after the checkpoint.
+
+    Attributes:
+        to: its session.
+        checkpoint: what is done.
+        is_forced: a batch was still in flight after the grace; what it did not checkpoint is delivered again.
+    """
+
+    to: str
+    checkpoint: str
+    is_forced: bool = False
 
 
 class LeaseWasLost(ShardEvent, frozen=True, kw_only=True):

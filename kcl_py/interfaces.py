@@ -4,11 +4,12 @@ Whatever stands behind a door raises only the errors of `errors`. Neither door r
 says so, and a write whose outcome is not known raises `ServiceUnavailable`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal, Protocol
 
 import msgspec
 
+from kcl_py.core.leadership import LeaderLock
 from kcl_py.core.lease import Change, Lease
 from kcl_py.core.position import ReadFrom
 from kcl_py.core.record import Record
@@ -126,12 +127,20 @@ class LeaseTable(Protocol):
     async def write(self, change: Change) -> None:
         """Write what differs between `change.before` and `change.after`, and nothing else.
 
-        The condition is that both owner attributes are as in `before`, and the counter too, and that the row exists.
+        The condition is that both owner attributes are as in `before`, and the counter too, and that the row exists. If
+        `change.is_counter_free`, who holds the row stands in the counter's place.
 
         Raises:
             ConditionFailed: nothing was written.
             Throttled: nothing was written.
             ServiceUnavailable: the outcome is unknown.
+        """
+
+    async def delete(self, lease: Lease) -> None:
+        """Delete a finished row, on condition that it is as in `lease`: both owners, the counter, and SHARD_END.
+
+        Raises:
+            ConditionFailed, Throttled, ServiceUnavailable.
         """
 
     async def session(self, key: str) -> Session | None:
@@ -145,6 +154,26 @@ class LeaseTable(Protocol):
         """Create (`before` None), change, or delete (`after` None) a worker entry.
 
         The condition is that the entry's beat and revocation are as in `before`, or that there is no entry.
+
+        Raises:
+            ConditionFailed, Throttled, ServiceUnavailable.
+        """
+
+    async def sessions(self, keys: Iterable[str]) -> tuple[Session, ...]:
+        """Read several worker entries, sorted by key; those that are absent or no sessions of ours are left out."""
+
+    async def leader_lock(self) -> LeaderLock | None:
+        """Read the leader lock; None if there is none.
+
+        Raises:
+            RowUnreadable: what stands there is no lock.
+        """
+
+    async def write_leader_lock(self, before: LeaderLock | None, after: LeaderLock | None) -> None:
+        """Take or renew the lock, or delete it (`after` None).
+
+        The condition is that the version and the owner are as in `before`, or that there is no lock. One that is taken
+        from somebody else, or was released, is written whole; one's own is updated.
 
         Raises:
             ConditionFailed, Throttled, ServiceUnavailable.

@@ -97,7 +97,7 @@ class MemoryTable:
         return self._tables.setdefault(create_table, MemoryLeaseTable(create_table=create_table))
 
     def delete(self, key: str) -> None:
-        self._tables[True].delete(key)
+        self._tables[True].erase(key)
 
     def backfill(self, key: str, hash_range: HashRange) -> None:
         (lease,) = (lease for lease in self._tables[True]._leases.values() if lease.key == key)

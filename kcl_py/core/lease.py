@@ -2,7 +2,7 @@
 
 Each transition returns a `Change`: the row as last seen, which guards the write, and the row as it shall be. Whoever
 writes it changes only the attributes that differ, on condition that both owners and the counter are still as seen
-(fleet.md, section 3). The same values settle an answer that got lost: see `settle`.
+(fleet.md, section 3; two hand-off steps leave the counter out). The same values settle an answer that got lost: see `settle`.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ class Binding(msgspec.Struct, frozen=True):
 
 
 class Lease(msgspec.Struct, frozen=True, kw_only=True):
-    """One lease row, columns as in the protocol reference, section 1.1; the last five are ours alone."""
+    """One lease row, columns as in the protocol reference, section 1.1; those from `held_by` to `binding` are ours alone."""
 
     key: str  # the shard id
     owner: str | None = None
@@ -45,6 +45,7 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     start_at_ms: int | None = None  # what LATEST or a start time meant when the row was made
     caught_up_at_ms: int | None = None  # idle at the tip then, with everything checkpointed
     binding: Binding | None = None  # absent = unbound
+    throughput_kbps: float | None = None  # KiB/s delivered, smoothed, when progress was last written
 
     @classmethod
     def for_shard(cls, shard: Shard | ChildShard, checkpoint: Checkpoint, start_at_ms: int | None = None) -> "Lease":
@@ -94,8 +95,8 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
             start_at_ms=start_at_ms if is_unresolved else self.start_at_ms,
         )
 
-    def checkpointed(self, position: Checkpoint) -> "Change":
-        """Record progress.
+    def checkpointed(self, position: Checkpoint, throughput_kbps: float | None = None) -> "Change":
+        """Record progress, and how much flows if that is known.
 
         Raises:
             ValueError: `position` is behind the row's checkpoint (law S5), or is no place in the shard; SHARD_END is
@@ -109,6 +110,7 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
             pending_checkpoint=None,
             pending_checkpoint_state=None,
             caught_up_at_ms=None,
+            throughput_kbps=self.throughput_kbps if throughput_kbps is None else throughput_kbps,
         )
 
     def prepared(self, position: Checkpoint, state: bytes | None) -> "Change":
@@ -122,8 +124,11 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
         return self._to(caught_up_at_ms=at_ms)
 
     def ended(self, child_shard_ids: Sequence[str]) -> "Change":
-        """The whole shard is done, and its children's rows exist."""
+        """The whole shard is done, and its children's rows exist; nobody need own it any more."""
         return self._to(
+            owner=None,
+            checkpoint_owner=None,
+            held_by=None,
             checkpoint=SHARD_END,
             owner_switches=0,
             pending_checkpoint=None,
@@ -135,6 +140,55 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     def released(self) -> "Change":
         """Give the lease up, so that whoever asks first may have it."""
         return self._to(owner=None, checkpoint_owner=None, held_by=None)
+
+    def assigned(self, to: str) -> "Change":
+        """Name a new owner, who is yet to pick the lease up.
+
+        A leader may do this only to a row that is unowned, not picked up, or owned by a session that is revoked or has
+        no entry; a leaving holder may do it to its own row.
+        """
+        switched = self.effective_owner not in (None, to)
+        return self._to(owner=to, checkpoint_owner=None, held_by=None, owner_switches=self.owner_switches + switched)
+
+    def offered(self, to: str) -> "Change":
+        """Open a hand-off: the holder goes on until it completes, then `to` follows.
+
+        Raises:
+            ValueError: nobody holds the row, or a hand-off is open: then `readdressed` or `assigned` is meant.
+        """
+        if self.held_by is None or self.held_by != self.owner or self.checkpoint_owner is not None:
+            raise ValueError(f"{self.key}: only a lease that its owner holds is handed off")
+        return self._beside_the_holder(owner=to, checkpoint_owner=self.owner)
+
+    def readdressed(self, to: str) -> "Change":
+        """Name another receiver in an open hand-off, whose first one died or left.
+
+        Raises:
+            ValueError: no hand-off is open.
+        """
+        if self.checkpoint_owner is None:
+            raise ValueError(f"{self.key}: no hand-off is open")
+        return self._beside_the_holder(owner=to)
+
+    def handed_over(self) -> "Change":
+        """Complete a hand-off: the holder has finished its last batch, and the receiver may pick the lease up.
+
+        Raises:
+            ValueError: no hand-off is open.
+        """
+        if self.checkpoint_owner is None:
+            raise ValueError(f"{self.key}: no hand-off is open")
+        return self._to(checkpoint_owner=None, held_by=None)
+
+    def taken_back(self) -> "Change":
+        """Call a hand-off off, because the receiver is dead or leaving: the holder goes on in the same epoch.
+
+        Raises:
+            ValueError: no hand-off is open.
+        """
+        if self.checkpoint_owner is None:
+            raise ValueError(f"{self.key}: no hand-off is open")
+        return self._to(owner=self.checkpoint_owner, checkpoint_owner=None)
 
     def bound(self, binding: Binding) -> "Change":
         """Adopt a row that belongs to nobody yet, or to a table that was restored with the operator's consent."""
@@ -151,12 +205,24 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     def _to(self, **values: object) -> "Change":
         return Change(self, msgspec.structs.replace(self, counter=self.counter + 1, **values))
 
+    def _beside_the_holder(self, **values: object) -> "Change":
+        """A change to a row that somebody else holds: it leaves the counter alone, which is the holder's to move."""
+        return Change(self, msgspec.structs.replace(self, **values), is_counter_free=True)
+
 
 class Change(msgspec.Struct, frozen=True):
-    """One conditional write: `before` as last seen guards it, `after` is what the row becomes."""
+    """One conditional write: `before` as last seen guards it, `after` is what the row becomes.
+
+    Attributes:
+        before: the row as last seen.
+        after: the row as it shall be.
+        is_counter_free: guarded by both owners and by who holds the row, not by the counter: the start of a hand-off
+            and the naming of another receiver, which others write while the holder goes on.
+    """
 
     before: Lease
     after: Lease
+    is_counter_free: bool = False
 
     def with_checkpoint(self, position: Checkpoint | None) -> Self:
         """The same change, carrying progress along in the one write."""

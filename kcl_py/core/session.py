@@ -40,6 +40,8 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     protocol: int = PROTOCOL
     process: Process | None = None
     updated_at_seconds: int = 0  # `lut`, wall clock, for Java readers and humans; never compared
+    leases_max: int | None = None  # it is given no more than these; None = no limit
+    cpu_percents: tuple[float, ...] = ()  # averages of the last intervals, oldest first, for Java leaders; -1 = unknown
 
     @property
     def worker_id(self) -> str:

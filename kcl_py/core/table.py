@@ -4,6 +4,7 @@ from enum import Enum
 
 import msgspec
 
+from kcl_py.core.leadership import LeaderLock
 from kcl_py.core.lease import Lease
 from kcl_py.core.session import Session
 
@@ -33,6 +34,7 @@ class TableSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     odd_rows: tuple[OddRow, ...] = ()
     foreign_entries: tuple[str, ...] = ()  # keys of non-lease items that no kcl_py wrote
     untyped_leases: tuple[str, ...] = ()  # keys of lease rows, odd ones too, without `entityType`
+    lock: LeaderLock | None = None  # who leads
     legacy_tables: tuple[str, ...] = ()  # CoordinatorState and WorkerMetricStats tables that exist beside this one
 
     @property

@@ -7,6 +7,7 @@ from typing import Literal, TypeVar
 
 import msgspec
 
+from kcl_py.core.leadership import LeaderLock
 from kcl_py.core.lease import Change, Lease
 from kcl_py.core.session import Session
 from kcl_py.core.table import TableSnapshot
@@ -21,8 +22,12 @@ Operation = Literal[
     "lease_keys_of",
     "create",
     "write",
+    "delete",
     "session",
     "write_session",
+    "sessions",
+    "leader_lock",
+    "write_leader_lock",
     "foreign_pulse",
 ]
 Answer = TypeVar("Answer")
@@ -116,6 +121,10 @@ class FaultyLeaseTable:
         """See `LeaseTable.write`."""
         await self._through("write", change.before.key, lambda: self._table.write(change))
 
+    async def delete(self, lease: Lease) -> None:
+        """See `LeaseTable.delete`."""
+        await self._through("delete", lease.key, lambda: self._table.delete(lease))
+
     async def session(self, key: str) -> Session | None:
         """See `LeaseTable.session`."""
         return await self._through("session", key, lambda: self._table.session(key))
@@ -125,6 +134,19 @@ class FaultyLeaseTable:
         named = before or after
         key = None if named is None else named.key
         await self._through("write_session", key, lambda: self._table.write_session(before, after))
+
+    async def sessions(self, keys: Iterable[str]) -> tuple[Session, ...]:
+        """See `LeaseTable.sessions`."""
+        wanted = tuple(keys)
+        return await self._through("sessions", None, lambda: self._table.sessions(wanted))
+
+    async def leader_lock(self) -> LeaderLock | None:
+        """See `LeaseTable.leader_lock`."""
+        return await self._through("leader_lock", None, self._table.leader_lock)
+
+    async def write_leader_lock(self, before: LeaderLock | None, after: LeaderLock | None) -> None:
+        """See `LeaseTable.write_leader_lock`."""
+        await self._through("write_leader_lock", None, lambda: self._table.write_leader_lock(before, after))
 
     async def foreign_pulse(self) -> Mapping[str, str]:
         """See `LeaseTable.foreign_pulse`."""

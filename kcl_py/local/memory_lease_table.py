@@ -1,10 +1,11 @@
 """The LeaseTable door in memory: what DynamoDB promises about conditional writes, and no network."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from kcl_py.core.leadership import LeaderLock
 from kcl_py.core.lease import Change, Lease
 from kcl_py.core.session import Session, is_native_owner
 from kcl_py.core.table import OddRow, TableSnapshot
@@ -33,6 +34,7 @@ class MemoryLeaseTable:
         self._incarnation = int(exists)
         self._leases: dict[str, Lease] = {}
         self._sessions: dict[str, Session] = {}
+        self._leader_lock: LeaderLock | None = None
         self._lock = threading.Lock()  # held for an operation, never across an await
 
     async def prepare(self) -> str | None:
@@ -56,6 +58,7 @@ class MemoryLeaseTable:
                 sessions=tuple(self._sessions[key] for key in sorted(self._sessions)),
                 odd_rows=tuple(OddRow(key, reason) for key, reason in sorted(self.odd_rows.items())),
                 foreign_entries=tuple(sorted(self.foreign_entries)),
+                lock=self._leader_lock,
                 legacy_tables=self.legacy_tables,
             )
 
@@ -87,10 +90,20 @@ class MemoryLeaseTable:
         with self._lock:
             self._check_exists()
             before, row = change.before, self._leases.get(change.before.key)
-            if row is None or _guard(row) != _guard(before):
+            if row is None or _guard(row, change) != _guard(before, change):
                 raise ConditionFailed(f"row {before.key} is not as it was seen; nothing was written")
             changed = {name: getattr(change.after, name) for name in change.changed_fields}
             self._leases[before.key] = msgspec.structs.replace(row, **changed)
+
+    async def delete(self, lease: Lease) -> None:
+        """See `LeaseTable.delete`."""
+        with self._lock:
+            self._check_exists()
+            row = self._leases.get(lease.key)
+            is_as_seen = row is not None and (*_owners(row), row.counter) == (*_owners(lease), lease.counter)
+            if row is None or not is_as_seen or not row.is_finished:
+                raise ConditionFailed(f"row {lease.key} is not as it was seen; nothing was deleted")
+            del self._leases[lease.key]
 
     async def session(self, key: str) -> Session | None:
         """See `LeaseTable.session`."""
@@ -115,6 +128,28 @@ class MemoryLeaseTable:
             else:
                 self._sessions[key] = after
 
+    async def sessions(self, keys: Iterable[str]) -> tuple[Session, ...]:
+        """See `LeaseTable.sessions`."""
+        with self._lock:
+            self._check_exists()
+            return tuple(self._sessions[key] for key in sorted(set(keys)) if key in self._sessions)
+
+    async def leader_lock(self) -> LeaderLock | None:
+        """See `LeaseTable.leader_lock`."""
+        with self._lock:
+            self._check_exists()
+            return self._leader_lock
+
+    async def write_leader_lock(self, before: LeaderLock | None, after: LeaderLock | None) -> None:
+        """See `LeaseTable.write_leader_lock`."""
+        with self._lock:
+            self._check_exists()
+            lock = self._leader_lock
+            seen = None if before is None else (before.owner, before.version)
+            if seen != (None if lock is None else (lock.owner, lock.version)):
+                raise ConditionFailed("the leader lock is not as it was seen; nothing was written")
+            self._leader_lock = after
+
     async def foreign_pulse(self) -> Mapping[str, str]:
         """See `LeaseTable.foreign_pulse`."""
         with self._lock:
@@ -132,7 +167,7 @@ class MemoryLeaseTable:
         with self._lock:
             self._leases[lease.key] = lease
 
-    def delete(self, key: str) -> None:
+    def erase(self, key: str) -> None:
         """Delete a row or a worker entry as an outsider would."""
         with self._lock:
             self._leases.pop(key, None)
@@ -144,6 +179,7 @@ class MemoryLeaseTable:
             self._exists = False
             self._leases.clear()
             self._sessions.clear()
+            self._leader_lock = None
 
     def _is_taken(self, key: str) -> bool:
         return any(key in items for items in (self._leases, self._sessions, self.odd_rows, self.foreign_entries))
@@ -157,8 +193,8 @@ def _owners(lease: Lease) -> tuple[str | None, str | None]:
     return lease.owner, lease.checkpoint_owner
 
 
-def _guard(lease: Lease) -> tuple[str | None, str | None, int]:
-    return lease.owner, lease.checkpoint_owner, lease.counter
+def _guard(lease: Lease, change: Change) -> tuple[str | None, str | None, object]:
+    return lease.owner, lease.checkpoint_owner, lease.held_by if change.is_counter_free else lease.counter
 
 
 def _session_key(before: Session | None, after: Session | None) -> str:

@@ -36,6 +36,13 @@ class Lost(msgspec.Struct, frozen=True):
     fencing_token: int
 
 
+class HandOver(msgspec.Struct, frozen=True):
+    """Another worker is to have the lease: finish the batch in flight, then let go."""
+
+    shard_id: str
+    fencing_token: int
+
+
 class DeadlineIs(msgspec.Struct, frozen=True):
     """No call into user code may begin past this instant of the shared clock, seconds."""
 
@@ -56,15 +63,16 @@ class KeeperFailed(msgspec.Struct, frozen=True):
     error: BaseException
 
 
-FromKeeper = Yours | Lost | DeadlineIs | Answer | KeeperFailed
+FromKeeper = Yours | HandOver | Lost | DeadlineIs | Answer | KeeperFailed
 
 # -- what the data plane asks -------------------------------------------------------------------------------------
 
 
 class SaveCheckpoint(msgspec.Struct, frozen=True):
-    """Everything up to `position` is done."""
+    """Everything up to `position` is done: `size_bytes` of payload and keys since the epoch began."""
 
     position: Checkpoint
+    size_bytes: int = 0
 
 
 class PrepareCheckpoint(msgspec.Struct, frozen=True):
@@ -91,7 +99,7 @@ class EndShard(msgspec.Struct, frozen=True):
 
 
 class LetGo(msgspec.Struct, frozen=True):
-    """Give the lease up, with this progress."""
+    """No other batch will begin: pass the lease on, with this progress."""
 
     position: Checkpoint | None
 

@@ -156,7 +156,7 @@ def test_a_vanished_row_is_written_again_far_above_its_counter_and_then_changed(
         stage = Stage()
         held = await stage.hold()
         await held.change(lambda row: row.checkpointed(at(10)))
-        stage.memory.delete(KEY)
+        stage.memory.erase(KEY)
         stage.table.faults.append(Fault(kind="lose_answer", operation="create", nth=1))
         written = await held.change(lambda row: row.checkpointed(at(20)))
         assert written.counter == 2 + 1_000_000 + 1
@@ -169,7 +169,7 @@ def test_a_vanished_row_stays_away_once_our_deadline_has_passed():
     async def story():
         stage = Stage()
         held = await stage.hold()
-        stage.memory.delete(KEY)
+        stage.memory.erase(KEY)
         stage.is_live = False
         with pytest.raises(LeaseLost):
             await held.change(lambda row: row.checkpointed(at(20)))

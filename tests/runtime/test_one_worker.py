@@ -282,7 +282,7 @@ def test_a_row_that_vanished_is_written_again_from_memory():
         await asyncio.sleep(8)
         before = await site.memory.lease(SHARD_0)
         assert before is not None
-        site.memory.delete(SHARD_0)
+        site.memory.erase(SHARD_0)
         await asyncio.sleep(8)
         after = await site.memory.lease(SHARD_0)
         assert after is not None
@@ -582,7 +582,7 @@ def test_a_held_row_that_somebody_garbled_costs_that_shard_alone():
         await asyncio.sleep(8)
         row = await site.memory.lease(SHARD_0)
         assert row is not None
-        site.memory.delete(SHARD_0)
+        site.memory.erase(SHARD_0)
         site.memory.odd_rows[SHARD_0] = "checkpoint is missing"
         put += site.put(20)
         await asyncio.sleep(20)

@@ -69,7 +69,7 @@ async def row_deleted_before_the_audit_of(site: Site, standby: BenchWorker) -> N
     is_over = asyncio.Event()
 
     async def delete_and_audit() -> None:
-        site.memory.delete(SHARD_0)
+        site.memory.erase(SHARD_0)
         await audit()
         is_over.set()
 
