@@ -46,6 +46,27 @@ class Dying({processor}):
         super().process_records(records, Dead())
 """
 
+# an example as it is, except that each batch waits for a file before it is written
+LATE = """
+import time
+from pathlib import Path
+
+from examples.fenced_sqlite import Fenced, LatestValues
+
+
+class Late(LatestValues):
+    def process_records(self, records, checkpointer):
+        print("delivered", flush=True)
+        while not Path("awake").exists():
+            time.sleep(0.02)
+        try:
+            super().process_records(records, checkpointer)
+        except Fenced:
+            print("refused", flush=True)
+            raise
+        print("written", flush=True)
+"""
+
 
 class LocalStream:
     """A stream of two shards, and what was put into it."""
@@ -380,6 +401,51 @@ def test_sqlite_sink_shows_no_repeat_when_it_died_between_commit_and_checkpoint(
     )  # the committed rows among them, because their checkpoint was never written
     assert set(committed) <= set(rows(database))
     assert by_key(row[4] for row in rows(database)) == stream.put_by_key
+
+
+def latest(database: Path) -> dict[str, bytes]:
+    """The latest value of every key."""
+    with closing(sqlite3.connect(database, timeout=30)) as connection:
+        return dict(connection.execute("SELECT partition_key, data FROM latest"))
+
+
+def test_fenced_sqlite_refuses_what_a_suspended_worker_still_had_to_write(
+    stream: LocalStream, shell: Shell, tmp_path: Path
+) -> None:
+    database = tmp_path / "latest.sqlite"
+    shell.environment |= {"DATABASE": str(database), "KCL_PY_FAILOVER": "2s"}
+    (tmp_path / "late.py").write_text(LATE)
+    stream.put(40)
+    zombie = shell.run_processor("late:Late", stream)
+    zombie.wait_until(lambda: zombie.output.count("delivered") == 2)  # a batch of each shard is on its way
+    zombie.process.send_signal(signal.SIGSTOP)
+
+    successor = shell.run_processor("examples.fenced_sqlite:LatestValues", stream)
+    stream.put(40)
+    newest = {key: records[-1] for key, records in stream.put_by_key.items()}
+    successor.wait_until(lambda: latest(database) == newest)
+    (tmp_path / "awake").touch()
+    zombie.process.send_signal(signal.SIGCONT)
+    zombie.wait_until(lambda: zombie.output.count("refused") == 2)
+
+    assert latest(database) == newest
+    assert "written" not in zombie.output
+    successor.stop()
+    zombie.stop()
+
+
+def test_fenced_sqlite_goes_on_where_it_was_after_a_restart(stream: LocalStream, shell: Shell, tmp_path: Path) -> None:
+    shell.environment["DATABASE"] = str(tmp_path / "latest.sqlite")
+    stream.put(40)
+    first = shell.run_processor("examples.fenced_sqlite:LatestValues", stream)
+    first.wait_until(lambda: first.records("batch done") == 40)
+    first.stop()
+    stream.put(40)
+    second = shell.run_processor("examples.fenced_sqlite:LatestValues", stream)
+    second.wait_until(lambda: second.records("batch done") == 40)
+    second.stop()
+
+    assert latest(tmp_path / "latest.sqlite") == {key: records[-1] for key, records in stream.put_by_key.items()}
 
 
 def test_embedded_stops_by_itself_and_prints_its_counts(stream: LocalStream, shell: Shell) -> None:
