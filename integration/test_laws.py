@@ -1,15 +1,13 @@
 """The laws themselves: each sees a breach of it, and none where there is none."""
 
-import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from integration import laws
-from integration.journal import Journal
 from integration.lease_items import Sample
 from integration.produced import Put
+from integration.scribe import Scribe
 from kcl_py.core.checkpoint import SHARD_END, TRIM_HORIZON, Checkpoint
 
 PARENT, CHILD = "shardId-000000000000", "shardId-000000000001"
@@ -19,36 +17,6 @@ PUTS = [
     Put(PARENT, 12, 0, "a", "a 2"),
     Put(CHILD, 20, 0, "a", "a 3"),
 ]
-
-
-class Scribe:
-    """Writes a journal as a worker would, one second a fact."""
-
-    def __init__(self, folder: Path) -> None:
-        self.journal = Journal(folder)
-        self._file = folder / "1.jsonl"
-        self._now = 0.0
-
-    def begins(self, shard: str, token: int, checkpoint: str = "TRIM_HORIZON") -> None:
-        self._write(kind="initialize", shard=shard, token=token, checkpoint=checkpoint)
-
-    def delivers(self, *puts: Put, token: int, is_cut_off: bool = False) -> None:
-        self._write(kind="batch", shard=puts[0].shard, token=token)
-        for put in puts:
-            self._write(
-                kind="record", shard=put.shard, token=token, sequence_number=put.sequence_number,
-                sub_sequence_number=put.sub_sequence_number, key=put.key, payload=put.payload,
-            )  # fmt: skip
-        if not is_cut_off:
-            self._write(kind="done", shard=puts[0].shard, token=token)
-
-    def ends(self, shard: str, token: int) -> None:
-        self._write(kind="shard_ended", shard=shard, token=token)
-
-    def _write(self, **fact: Any) -> None:
-        self._now += 1.0
-        with self._file.open("a") as file:
-            file.write(json.dumps({"at": self._now, "pid": 1} | fact) + "\n")
 
 
 @pytest.fixture
