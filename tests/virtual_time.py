@@ -3,9 +3,25 @@
 import asyncio
 import selectors
 from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import Protocol, TypeVar
 
 Result = TypeVar("Result")
+
+
+class ReadyOrder(Protocol):
+    """What is ready to run, and in which order it does; stands in for the loop's own first-in-first-out queue."""
+
+    def append(self, handle: asyncio.Handle) -> None:
+        """A callback became ready."""
+
+    def popleft(self) -> asyncio.Handle:
+        """Choose what runs next."""
+
+    def clear(self) -> None:
+        """Forget everything."""
+
+    def __len__(self) -> int:
+        """How many callbacks may run now."""
 
 
 class _Impatient(selectors.DefaultSelector):
@@ -23,21 +39,27 @@ class _Impatient(selectors.DefaultSelector):
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
-    """Begins at 1,000 s, so that a clock which is taken for a duration shows."""
+    """Begins at 1,000 s, so that a clock which is taken for a duration shows.
 
-    def __init__(self) -> None:
+    Args:
+        order: which of the callbacks that are ready runs next; None = in the order in which they became ready.
+    """
+
+    def __init__(self, order: ReadyOrder | None = None) -> None:
         self.now = 1_000.0
         selector = _Impatient()
         selector.loop = self
         super().__init__(selector)
+        if order is not None:
+            self._ready = order
 
     def time(self) -> float:
         return self.now
 
 
-def run(main: Coroutine[Any, Any, Result]) -> Result:
+def run(main: Coroutine[object, object, Result], order: ReadyOrder | None = None) -> Result:
     """Run a test in virtual time; a task that it leaves behind fails it."""
-    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+    with asyncio.Runner(loop_factory=lambda: VirtualTimeLoop(order)) as runner:
 
         async def all_of_it() -> Result:
             result = await main

@@ -1,0 +1,86 @@
+"""Who runs what: every callback belongs to one actor, and a seed decides whose turn it is.
+
+An actor is what has a loop of its own in production: a worker's keeper, its data plane, the network, the world. Within
+one actor callbacks run in the order in which they became ready, as asyncio promises; between actors any order may
+happen, and does. An actor can be held: then nothing of it runs, while its timers go on expiring, as when a process is
+stopped.
+"""
+
+import asyncio
+import random
+from collections import deque
+from contextvars import Context, ContextVar, copy_context
+
+
+class Actor:
+    """One loop of production."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.ready: deque[asyncio.Handle] = deque()
+        self.is_held = False
+
+    def context(self) -> Context:
+        """A context whose callbacks and tasks, and theirs, are this actor's."""
+        context = copy_context()
+        context.run(_ACTOR.set, self)
+        return context
+
+
+WORLD = "world"
+_ACTOR: ContextVar[Actor] = ContextVar("actor")
+
+
+class SeededOrder:
+    """What is ready, by actor; see `virtual_time.ReadyOrder`."""
+
+    def __init__(self, seed: int) -> None:
+        self._dice = random.Random(seed)
+        self._world = Actor(WORLD)
+        self._able: list[Actor] = []  # not held, and with something ready
+        self._count = 0  # of what they have ready
+
+    def append(self, handle: asyncio.Handle) -> None:
+        actor: Actor = handle._context.get(_ACTOR, self._world)  # type: ignore[attr-defined]
+        actor.ready.append(handle)
+        if not actor.is_held:
+            self._count += 1
+            if len(actor.ready) == 1:
+                self._able.append(actor)
+
+    def popleft(self) -> asyncio.Handle:
+        if not self._able:  # the one that ran just now held all others
+            nothing = asyncio.Handle(lambda: None, (), asyncio.get_running_loop())
+            nothing.cancel()
+            return nothing
+        turn = int(self._dice.random() * len(self._able))
+        actor = self._able[turn]
+        handle = actor.ready.popleft()
+        self._count -= 1
+        if not actor.ready:
+            self._able[turn] = self._able[-1]
+            self._able.pop()
+        return handle
+
+    def clear(self) -> None:
+        self._able.clear()
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def hold(self, actor: Actor) -> None:
+        """Run nothing of this actor from now on."""
+        if not actor.is_held:
+            actor.is_held = True
+            if actor.ready:
+                self._able.remove(actor)
+                self._count -= len(actor.ready)
+
+    def let_go(self, actor: Actor) -> None:
+        """Run it again, beginning with what became ready meanwhile."""
+        if actor.is_held:
+            actor.is_held = False
+            if actor.ready:
+                self._able.append(actor)
+                self._count += len(actor.ready)

@@ -1,0 +1,176 @@
+"""What the simulation saw: beside the product's own events, everything that the laws speak of."""
+
+import asyncio
+from collections.abc import Iterator
+from typing import TypeVar
+
+import msgspec
+
+from kcl_py.core.lease import Lease
+from kcl_py.events import Event
+
+Position = tuple[int, int]
+"""Sequence number and sub-sequence number."""
+
+
+class Fact(msgspec.Struct, frozen=True, kw_only=True):
+    """The root of everything that is seen from outside."""
+
+
+class Put(Fact, frozen=True, kw_only=True):
+    """A record is in the stream."""
+
+    shard_id: str
+    position: Position
+    key: str
+    number: int  # of the key's records, from 0
+
+
+class Resharded(Fact, frozen=True, kw_only=True):
+    """A split or a merge took effect."""
+
+    parents: tuple[str, ...]
+    children: tuple[str, ...]
+
+
+class Delivered(Fact, frozen=True, kw_only=True):
+    """A processor was called with these records."""
+
+    shard_id: str
+    token: int
+    records: tuple[Put, ...]
+
+
+class Done(Fact, frozen=True, kw_only=True):
+    """The call returned."""
+
+    shard_id: str
+    token: int
+    records: tuple[Put, ...]
+
+
+class RowWritten(Fact, frozen=True, kw_only=True):
+    """A lease row changed.
+
+    Attributes:
+        claimed: the row that the writer named as the condition; None for a creation.
+        stood: the row as it was; None if there was none.
+        stands: the row as it is now; None if it was deleted.
+    """
+
+    key: str
+    claimed: Lease | None
+    stood: Lease | None
+    stands: Lease | None
+    is_counter_free: bool = False
+
+
+class EntryWritten(Fact, frozen=True, kw_only=True):
+    """A worker entry changed; `beat` is None if it was deleted."""
+
+    key: str
+    beat: int | None
+    is_revoked: bool = False
+    is_leaving: bool = False
+
+
+class BeatSent(Fact, frozen=True, kw_only=True):
+    """A worker begins to write its entry with this beat."""
+
+    key: str
+    beat: int
+
+
+class LockWritten(Fact, frozen=True, kw_only=True):
+    """The leader lock changed; `owner` is None if it was deleted."""
+
+    owner: str | None
+    standby: str | None = None
+
+
+class Joined(Fact, frozen=True, kw_only=True):
+    """A worker's process began.
+
+    Attributes:
+        rate: seconds that its clock counts in one of the world's.
+    """
+
+    rate: float
+
+
+class Crashed(Fact, frozen=True, kw_only=True):
+    """A worker's power went out."""
+
+
+class Paused(Fact, frozen=True, kw_only=True):
+    """A worker stands still."""
+
+
+class Resumed(Fact, frozen=True, kw_only=True):
+    """It goes on."""
+
+
+class Leaving(Fact, frozen=True, kw_only=True):
+    """A worker was told to stop."""
+
+
+class Left(Fact, frozen=True, kw_only=True):
+    """It has stopped."""
+
+
+class Failed(Fact, frozen=True, kw_only=True):
+    """A worker gave up by itself."""
+
+    error: str
+
+
+class Trouble(Fact, frozen=True, kw_only=True):
+    """A fault begins; it is over at `until`."""
+
+    what: str
+    until: float
+
+
+class Healed(Fact, frozen=True, kw_only=True):
+    """From here on nothing goes wrong any more."""
+
+
+class Drained(Fact, frozen=True, kw_only=True):
+    """The run is over: whatever was put should be done."""
+
+
+What = Fact | Event
+Kind = TypeVar("Kind", bound=What)
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One line of the log."""
+
+    index: int
+    at: float  # the world's time, seconds
+    worker: str  # empty for what no worker did
+    what: What
+
+    def __str__(self) -> str:
+        return f"{self.at:10.3f} {self.worker or '-':>4} {self.what}"
+
+
+class Log:
+    """Everything that happened, in order, of all workers."""
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+
+    def note(self, worker: str, what: What, at: float | None = None) -> None:
+        """Add a line."""
+        now = asyncio.get_running_loop().time() if at is None else at
+        self.entries.append(Entry(len(self.entries), now, worker, what))
+
+    def of(self, *kinds: type[Kind]) -> "Iterator[tuple[Entry, Kind]]":
+        """The lines of some kinds, with what they say."""
+        for entry in self.entries:
+            if isinstance(entry.what, kinds):
+                yield entry, entry.what
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.entries))

@@ -1,0 +1,177 @@
+"""A fleet, its stream and its table in virtual time; everything follows from one seed."""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Callable, Coroutine
+
+from kcl_py.core.lease import Lease
+from kcl_py.core.shard import Shard
+from kcl_py.local import requests
+from kcl_py.local.answers import PutRecordAnswer
+from kcl_py.local.doors import LocalStream, loop_clock_ms
+from kcl_py.local.kinesis_error import KinesisError
+from kcl_py.local.kinesis_model import KinesisModel
+from kcl_py.local.memory_lease_table import MemoryLeaseTable
+from kcl_py.local.operations import perform
+from tests import virtual_time
+from tests.simulation.actors import Actor, SeededOrder
+from tests.simulation.chance import seeded
+from tests.simulation.facts import Drained, Log, Put, Resharded
+from tests.simulation.fleet_worker import FleetWorker, World
+from tests.simulation.wire import Network
+
+STREAM = "orders"
+MakeWorker = Callable[..., FleetWorker]
+
+
+class Simulation:
+    """The world that workers live in, and what can be done to it. Made inside its own loop by `simulated`.
+
+    Attributes:
+        dice: for whoever writes a scenario.
+        workers: those whose process runs, by name; the dead and the gone are not among them.
+    """
+
+    def __init__(self, seed: int, order: SeededOrder, shards: int, make_worker: MakeWorker, table: MemoryLeaseTable):
+        self.dice = random.Random(seed)
+        self.log = Log()
+        self.workers: dict[str, FleetWorker] = {}
+        self._everybody: list[FleetWorker] = []
+        self._make_worker = make_worker
+        self._numbers: Counter[str] = Counter()
+        self._chores: set[asyncio.Task[None]] = set()
+        self._model = KinesisModel()
+        self.world = World(
+            stream_name=STREAM,
+            model=self._model,
+            table=table,
+            log=self.log,
+            network=Network(Actor("network").context(), seed),
+            order=order,
+            dice=random.Random(seed + 1),
+        )
+        self._ask(requests.CreateStream(stream_name=STREAM, shard_count=shards))
+
+    # -- the stream ---------------------------------------------------------------------------------------------------
+
+    def put(self, count: int, keys: int = 12) -> None:
+        """Put records under random keys; the records of a key are numbered."""
+        for _ in range(count):
+            key = f"key-{self.dice.randrange(keys)}"
+            number = self._numbers[key]
+            self._numbers[key] += 1
+            answer = self._ask(
+                requests.PutRecord(stream_name=STREAM, data=f"{key} {number}".encode(), partition_key=key)
+            )
+            assert isinstance(answer, PutRecordAnswer)
+            position = (int(answer.sequence_number), 0)
+            self.log.note("", Put(shard_id=answer.shard_id, position=position, key=key, number=number))
+
+    async def open_shards(self) -> list[Shard]:
+        """The shards that can be put to, in the order of their hash ranges."""
+        listed = await LocalStream(self._model, STREAM).list_shards()
+        return sorted((shard for shard in listed if not shard.is_closed), key=lambda shard: shard.hash_range)
+
+    async def split(self, shard: Shard) -> bool:
+        """Split in the middle; False if the service refuses."""
+        middle = str((shard.hash_range.start + shard.hash_range.end) // 2)
+        return await self._reshard(
+            requests.SplitShard(stream_name=STREAM, shard_to_split=shard.shard_id, new_starting_hash_key=middle)
+        )
+
+    async def merge(self, shard: Shard, adjacent: Shard) -> bool:
+        """Merge two neighbours, the lower one first; False if the service refuses."""
+        return await self._reshard(
+            requests.MergeShards(
+                stream_name=STREAM, shard_to_merge=shard.shard_id, adjacent_shard_to_merge=adjacent.shard_id
+            )
+        )
+
+    async def _reshard(self, request: requests.Request) -> bool:
+        before = {shard.shard_id for shard in await self.open_shards()}
+        try:
+            self._ask(request)
+        except KinesisError:
+            return False
+        after = {shard.shard_id for shard in await self.open_shards()}
+        self.log.note("", Resharded(parents=tuple(sorted(before - after)), children=tuple(sorted(after - before))))
+        return True
+
+    # -- the fleet ----------------------------------------------------------------------------------------------------
+
+    def join(self, name: str, **settings: object) -> FleetWorker:
+        """Start a worker."""
+        worker = self._make_worker(self.world, name, **settings)
+        self.workers[name] = worker
+        self._everybody.append(worker)
+        return worker
+
+    def leave(self, name: str) -> "asyncio.Task[None]":
+        """Stop a worker in order; it is gone when the task ends."""
+        return self.workers.pop(name).leave()
+
+    def crash(self, name: str) -> None:
+        """Cut a worker's power."""
+        self.workers.pop(name).crash()
+
+    def pause(self, name: str, seconds: float) -> None:
+        """Have a worker stand still for a while."""
+        worker = self.workers[name]
+        worker.pause()
+        asyncio.get_running_loop().call_later(seconds, worker.resume)
+
+    async def rows(self) -> dict[str, Lease]:
+        """The lease rows as they are."""
+        return {lease.key: lease for lease in (await self.world.table.snapshot()).leases}
+
+    async def end(self) -> None:
+        """Stop whoever still runs, and tidy up."""
+        self.log.note("", Drained())
+        for name in tuple(self.workers):
+            self.leave(name)
+        leaving = [worker.leave() for worker in self._everybody if worker.is_alive]
+        if leaving:
+            await asyncio.wait(leaving)
+        for worker in self._everybody:
+            await worker.bury()
+        await self.world.network.rest()
+
+    def _ask(self, request: requests.Request) -> object:
+        return perform(self._model, request, loop_clock_ms())
+
+
+Scenario = Callable[[Simulation], Coroutine[object, object, None]]
+
+
+def simulated(
+    seed: int,
+    scenario: Scenario,
+    *,
+    shards: int = 2,
+    make_worker: MakeWorker = FleetWorker,
+    table: Callable[[], MemoryLeaseTable] = MemoryLeaseTable,
+) -> Log:
+    """Run a scenario to its end and return what happened.
+
+    Args:
+        seed: of everything that is left to chance.
+        scenario: what is done to the fleet.
+        shards: of the stream at first.
+        make_worker: how a worker is made; a fleet that misbehaves has another one.
+        table: makes the table that all share.
+    """
+    order = SeededOrder(seed)
+    logs: list[Log] = []
+
+    async def main() -> None:
+        simulation = Simulation(seed, order, shards, make_worker, table())
+        logs.append(simulation.log)
+        try:
+            await scenario(simulation)
+        finally:
+            await simulation.end()
+
+    with seeded(seed):
+        virtual_time.run(main(), order)
+    return logs[0]

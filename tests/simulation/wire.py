@@ -1,0 +1,89 @@
+"""The network between a worker and a door: calls take time, go on when their sender stands still, and are cut off."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from contextvars import Context
+from typing import Any, TypeVar, cast
+
+from kcl_py.errors import ServiceUnavailable
+
+Door = TypeVar("Door")
+OnSend = Callable[[str, tuple[Any, ...]], None]
+"""Told the operation and its arguments before a call is sent."""
+
+
+class Network:
+    """All calls of all workers. Its tasks belong to no worker: what was sent arrives."""
+
+    def __init__(self, context: Context, seed: int) -> None:
+        self.latency_seconds = (0.002, 0.02)
+        self._context = context
+        self._dice = random.Random(seed)
+        self._under_way: set[asyncio.Task[None]] = set()
+
+    def carry(self, call: Callable[[], Awaitable[Any]]) -> asyncio.Future[Any]:
+        """Send a call; the future is its answer."""
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        task = asyncio.get_running_loop().create_task(self._carry(call, answer), context=self._context)
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        return answer
+
+    async def rest(self) -> None:
+        """Wait until nothing is under way."""
+        while self._under_way:
+            await asyncio.wait(self._under_way)
+
+    async def _carry(self, call: Callable[[], Awaitable[Any]], answer: asyncio.Future[Any]) -> None:
+        await asyncio.sleep(self._dice.uniform(*self.latency_seconds))
+        error: Exception | None = None
+        result = None
+        try:
+            result = await call()
+        except Exception as raised:  # noqa: BLE001 - it is the caller's
+            error = raised
+        await asyncio.sleep(self._dice.uniform(*self.latency_seconds))
+        if answer.done():
+            return
+        if error is not None:
+            answer.set_exception(error)
+        else:
+            answer.set_result(result)
+
+
+class Wire:
+    """One worker's way to one door.
+
+    Attributes:
+        is_cut: nothing that is sent from now on arrives.
+    """
+
+    def __init__(self, network: Network, door: object, timeout_seconds: float, on_send: OnSend) -> None:
+        self._network = network
+        self._door = door
+        self._timeout_seconds = timeout_seconds
+        self._on_send = on_send
+        self.is_cut = False
+
+    def __getattr__(self, operation: str) -> Callable[..., Awaitable[Any]]:
+        async def call(*arguments: Any) -> Any:
+            if self.is_cut:
+                raise ServiceUnavailable(f"{operation}: the worker has no power")
+            self._on_send(operation, arguments)
+            answer = self._network.carry(lambda: getattr(self._door, operation)(*arguments))
+            try:
+                async with asyncio.timeout(self._timeout_seconds):
+                    return await answer
+            except TimeoutError:
+                raise ServiceUnavailable(f"{operation} got no answer in {self._timeout_seconds:g} s") from None
+
+        return call
+
+
+def wired(
+    network: Network, door: Door, timeout_seconds: float, on_send: OnSend = lambda _operation, _arguments: None
+) -> tuple[Door, Wire]:
+    """A door at the end of a wire, and the wire."""
+    wire = Wire(network, door, timeout_seconds, on_send)
+    return cast("Door", wire), wire
