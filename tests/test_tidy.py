@@ -328,7 +328,7 @@ def test_links_lead_somewhere(name: str) -> None:
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_options_that_documents_name_exist(name: str) -> None:
-    known = " ".join(_help(*words) for words in ((), ("run",), ("demo",), ("local",), ("put",), ("tail",)))
+    known = " ".join(_help(*words) for words in ((), ("run",), ("demo",), ("leases",), ("local",), ("put",), ("tail",)))
     others = {"--stream-name", "--partition-key", "--data"}  # the AWS command line's
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", (ROOT / name).read_text(encoding="utf-8")))
 

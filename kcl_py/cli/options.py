@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+import msgspec
 
 from kcl_py import endpoint
 from kcl_py.config import SETTINGS, default_of
@@ -11,8 +12,11 @@ from kcl_py.setting import SWITCH, Setting
 
 if TYPE_CHECKING:
     from kcl_py.aws.connection import Connection
+    from kcl_py.aws.lease_table import DynamoDBLeaseTable
 
 F = TypeVar("F", bound=Callable[..., Any])
+READY_TIMEOUT_SECONDS = 10.0
+"""How long a command waits for a table that is being created."""
 IS_VERBOSE = "kcl_py.is_verbose"
 """The key of a click context's `meta` that tells whether `--verbose` was given."""
 
@@ -25,11 +29,20 @@ def setting_options(function: F) -> F:
 
 
 def connection_options(function: F) -> F:
-    """Add what a command needs that only talks to a stream; the environment's twins count, files do not."""
-    for name in ("allow_plain_http", "endpoint_url", "region"):
-        setting = SETTINGS[name]
-        function = _added(function, setting, _help(name, setting), envvar=setting.variable)
-    return function
+    """Add what a command needs that only talks to AWS; the environment's twins count, files do not."""
+    return options_of("region", "endpoint_url", "allow_plain_http")(function)
+
+
+def options_of(*names: str) -> Callable[[F], F]:
+    """Add an option for each of these settings, none of them required; the environment's twins count, files do not."""
+
+    def add(function: F) -> F:
+        for name in reversed(names):
+            setting = msgspec.structs.replace(SETTINGS[name], is_required=False)
+            function = _added(function, setting, _help(name, setting), envvar=setting.variable)
+        return function
+
+    return add
 
 
 def connected(
@@ -42,10 +55,28 @@ def connected(
     """
     from kcl_py.aws.connection import Connection
 
-    is_allowed = bool(allow_plain_http)
-    if endpoint_url is not None:
-        endpoint.check(endpoint_url, SETTINGS["endpoint_url"].option, is_plain_http_allowed=is_allowed)
+    is_allowed = _is_plain_http_allowed(endpoint_url, allow_plain_http)
     return Connection(stream, region=region, endpoint_url=endpoint_url, is_plain_http_allowed=is_allowed)
+
+
+def table_to_look_at(
+    table_name: str, *, region: str | None, endpoint_url: str | None, allow_plain_http: bool | None
+) -> "DynamoDBLeaseTable":
+    """A door to a lease table that is read only: it never creates the table, and never waits long for it.
+
+    Raises:
+        ConfigError: the endpoint is none.
+    """
+    from kcl_py.aws.lease_table import DynamoDBLeaseTable
+    from kcl_py.aws.table_life import TableOptions
+
+    return DynamoDBLeaseTable(
+        table_name,
+        region=region,
+        endpoint_url=endpoint_url,
+        is_plain_http_allowed=_is_plain_http_allowed(endpoint_url, allow_plain_http),
+        options=TableOptions(create_table=False, ready_timeout_seconds=READY_TIMEOUT_SECONDS),
+    )
 
 
 def verbose_option(function: F) -> F:
@@ -66,6 +97,13 @@ def verbose_option(function: F) -> F:
 def is_verbose() -> bool:
     """True if the running command was given `--verbose`."""
     return bool(click.get_current_context().meta.get(IS_VERBOSE))
+
+
+def _is_plain_http_allowed(endpoint_url: str | None, allow_plain_http: bool | None) -> bool:
+    is_allowed = bool(allow_plain_http)
+    if endpoint_url is not None:
+        endpoint.check(endpoint_url, SETTINGS["endpoint_url"].option, is_plain_http_allowed=is_allowed)
+    return is_allowed
 
 
 def _added(function: F, setting: Setting, text: str, **more: Any) -> F:

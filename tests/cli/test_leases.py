@@ -1,0 +1,495 @@
+"""`kcl-py leases`: what it shows of a table, and that it leaves the table as it was."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import msgspec
+import pytest
+
+from kcl_py.aws.lease_table import DynamoDBLeaseTable
+from kcl_py.cli import fleet_picture
+from kcl_py.cli.fleet_view import BeatWatch, FleetView
+from kcl_py.cli.lag import LagMeter
+from kcl_py.core.checkpoint import LATEST, SHARD_END, TRIM_HORIZON, Checkpoint
+from kcl_py.core.leadership import LeaderLock
+from kcl_py.core.lease import Binding, Lease
+from kcl_py.core.position import ReadFrom
+from kcl_py.core.session import Session
+from kcl_py.core.shard import Shard
+from kcl_py.core.table import OddRow, TableSnapshot
+from kcl_py.errors import KclError, ServiceUnavailable
+from kcl_py.interfaces import Page, ShardFilter, StreamDescription
+from kcl_py.local.dynamodb_server import DynamoDBServer
+from tests.cli.conftest import LocalKinesis, Shell
+
+ANN, BOB = "ann@00000001", "bob@00000002"
+HOSTILE = "\x1b[2Jeve\u202e@00000003"
+BINDING = Binding("arn:aws:kinesis:us-east-1:000000000000:stream/orders@1", "billing", None)
+POSITION = Checkpoint("49590338271490256608559692538361571095921575989136588898", 3)
+
+
+def lease(number: int, **values: Any) -> Lease:
+    return Lease(key=f"shardId-{number:012d}", **({"checkpoint": POSITION, "binding": BINDING} | values))
+
+
+def shown(*leases: Lease, is_all: bool = False, **others: Any) -> FleetView:
+    return FleetView.of("billing", TableSnapshot(leases=leases, **others), is_all=is_all)
+
+
+def text_of(view: FleetView) -> str:
+    return "\n".join(fleet_picture.lines(view))
+
+
+def line_about(text: str, start: str) -> list[str]:
+    """The columns of the one line that begins so."""
+    (line,) = (line for line in text.splitlines() if line.startswith(start))
+    return line.split()
+
+
+# -- what a table says ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("row", "state", "owner"),
+    [
+        (lease(1, owner=ANN, held_by=ANN), "held", "ann"),
+        (lease(1, owner=ANN), "assigned", "ann"),
+        (lease(1, owner=BOB, checkpoint_owner=ANN, held_by=ANN), "handing over", "ann -> bob"),
+        (lease(1), "free", ""),
+        (lease(1, owner="java-worker-7"), "held", "java-worker-7"),
+        (lease(1, owner="gone@0000000f", held_by="gone@0000000f"), "held", "gone (no entry)"),
+    ],
+)
+def test_every_unfinished_lease_has_a_state_and_an_owner(row: Lease, state: str, owner: str) -> None:
+    view = shown(row, sessions=(Session(key=ANN), Session(key=BOB)))
+
+    text = " ".join(line_about(text_of(view), "shardId-"))
+    assert text == f"shardId-000000000001 {state} {owner} …36588898/3 ? 0".replace("  ", " ")
+
+
+def test_a_child_waits_for_its_unfinished_parents() -> None:
+    child = lease(3, parent_shard_ids=("shardId-000000000001", "shardId-000000000002"), checkpoint=TRIM_HORIZON)
+    view = shown(lease(1, checkpoint=SHARD_END), lease(2, owner=ANN, held_by=ANN), child)
+
+    assert [row.state for row in view.leases] == ["held", "waiting"]
+    assert "waiting  waits for shardId-000000000002  TRIM_HORIZON" in text_of(view)
+
+
+def test_finished_leases_are_counted_and_shown_when_asked_for() -> None:
+    rows = (lease(1, checkpoint=SHARD_END), lease(2, owner=ANN, held_by=ANN))
+
+    assert [row.shard_id for row in shown(*rows).leases] == ["shardId-000000000002"]
+    assert "leases: 1 held; 1 finished" in text_of(shown(*rows))
+    assert [row.state for row in shown(*rows, is_all=True).leases] == ["finished", "held"]
+
+
+def test_a_session_is_told_with_its_leases_and_what_became_of_it() -> None:
+    view = shown(
+        lease(1, owner=ANN, held_by=ANN),
+        lease(2, owner=BOB, checkpoint_owner=ANN, held_by=ANN),
+        lease(3, owner=BOB),
+        lease(4, owner=ANN, held_by=ANN, checkpoint=SHARD_END),
+        sessions=(
+            Session(
+                key=ANN, is_leaving=True, leases_max=5, cpu_percents=(10.0, 42.4), updated_at_seconds=1_700_000_000
+            ),
+            Session(key=BOB, is_revoked=True, cpu_percents=(-1.0,)),
+        ),
+    )
+
+    ann, bob = view.sessions
+    assert (ann.state, ann.held, ann.assigned, ann.leases_max, ann.cpu_percent) == ("leaving", 2, 0, 5, 42.4)
+    assert (bob.state, bob.held, bob.assigned, bob.leases_max, bob.cpu_percent) == ("revoked", 0, 2, None, None)
+    text = text_of(view)
+    assert line_about(text, ANN) == f"{ANN} leaving 2023-11-14 22:13:20Z 2 0 5 42 %".split()
+    assert "handing over  ann (leaving) -> bob (revoked)" in text
+
+
+def test_sessions_that_share_a_worker_id_are_told_apart() -> None:
+    other = "ann@00000009"
+    view = shown(lease(1, owner=ANN, held_by=ANN), sessions=(Session(key=ANN), Session(key=other), Session(key=BOB)))
+
+    assert line_about(text_of(view), "shardId-")[2] == ANN
+
+
+def test_the_leader_and_its_standby_are_named_while_somebody_leads() -> None:
+    lock = LeaderLock(owner=ANN, version="v", duration_ms=10_000, standby=BOB)
+    view = shown(lease(1), lock=lock)
+
+    assert "leads: ann, stands by: bob" in text_of(view)
+    assert (view.leader, view.standby) == (ANN, BOB)
+    assert "leads: nobody, stands by: nobody" in text_of(shown(lease(1)))
+    assert shown(lease(1), lock=msgspec.structs.replace(lock, is_released=True)).leader is None
+
+
+def test_text_from_the_table_cannot_touch_the_terminal() -> None:
+    view = FleetView.of(
+        "billing",
+        TableSnapshot(
+            leases=(lease(1, owner=HOSTILE, held_by=HOSTILE), Lease(key="\x1b]0;title\x07", checkpoint=POSITION)),
+            sessions=(Session(key=HOSTILE),),
+            odd_rows=(OddRow("\x1b[1m", "\x9b31m"),),
+            foreign_entries=("[bold]\x07",),
+            lock=LeaderLock(owner=HOSTILE, version="v", duration_ms=1, standby=HOSTILE),
+        ),
+        lag_trouble="\x1b[5m",
+    )
+
+    text = text_of(view)
+
+    assert all(character.isprintable() or character == "\n" for character in text)
+    assert "\\x1b[2Jeve\\u202e" in text
+    assert "does not parse: \\x1b[1m: \\x9b31m" in text
+    assert "entries of others: [bold]\\x07" in text
+
+
+def test_figures_out_of_any_range_are_shown_all_the_same() -> None:
+    huge = 10**37
+    view = shown(
+        lease(1, owner=ANN, owner_switches=huge, throughput_kbps=float("inf")),
+        sessions=(Session(key=ANN, updated_at_seconds=huge, cpu_percents=(float("nan"),)),),
+    )
+
+    assert str(huge) in text_of(view)
+    assert line_about(text_of(view), ANN)[2] == "?"
+    assert (view.leases[0].throughput_kib_per_second, view.sessions[0].cpu_percent) == (None, None)
+
+
+def test_a_beat_is_as_old_as_the_watch_has_seen_it() -> None:
+    watch = BeatWatch()
+
+    assert watch.saw([Session(key=ANN, beat=4), Session(key=BOB, beat=9)], 100.0) == {ANN: 0.0, BOB: 0.0}
+    assert watch.saw([Session(key=ANN, beat=5), Session(key=BOB, beat=9)], 103.0) == {ANN: 0.0, BOB: 3.0}
+    assert watch.saw([Session(key=BOB, beat=9)], 104.0) == {BOB: 4.0}
+
+
+# -- how far behind ---------------------------------------------------------------------------------------------------
+
+
+class SlowStream:
+    """Answers by shard: milliseconds, None or an error; counts how many ask at once."""
+
+    def __init__(self, answers: dict[str, int | KclError | None]) -> None:
+        self.answers = answers
+        self.asking = self.asking_max = 0
+        self.is_closed = False
+
+    async def describe(self) -> StreamDescription:
+        raise NotImplementedError
+
+    async def list_shards(self, shard_filter: ShardFilter | None = None) -> tuple[Shard, ...]:
+        raise NotImplementedError
+
+    async def open(self, shard_id: str, position: ReadFrom) -> str:
+        self.asking += 1
+        self.asking_max = max(self.asking_max, self.asking)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        return shard_id
+
+    async def read(self, iterator: str, limit: int) -> Page:
+        self.asking -= 1
+        assert limit == 1
+        answer = self.answers[iterator]
+        if isinstance(answer, KclError):
+            raise answer
+        return Page(records=[], next_iterator="on", millis_behind_latest=answer)
+
+    async def close(self) -> None:
+        self.is_closed = True
+
+
+async def test_what_the_stream_does_not_answer_is_left_open_and_the_rest_is_told() -> None:
+    rows = [lease(1), lease(2), lease(3), lease(4, checkpoint=SHARD_END)]
+    stream = SlowStream({rows[0].key: 1_500, rows[1].key: ServiceUnavailable("no answer"), rows[2].key: 0})
+    opened = []
+
+    def open_stream(name: str) -> SlowStream:
+        opened.append(name)
+        return stream
+
+    meter = LagMeter(open_stream, None)
+
+    lags = await meter.measure(rows)
+    await meter.measure(rows)
+    await meter.close()
+
+    assert lags.behind_ms == {rows[0].key: 1_500, rows[2].key: 0}
+    assert lags.trouble == "shardId-000000000002: no answer"
+    assert opened == ["arn:aws:kinesis:us-east-1:000000000000:stream/orders"]
+    assert stream.is_closed
+    view = FleetView.of("billing", TableSnapshot(leases=tuple(rows)), behind_ms=lags.behind_ms, lag_trouble="no answer")
+    assert [line.split()[3] for line in fleet_picture.lines(view) if line.startswith("shard")][1:] == [
+        "1.5",
+        "?",
+        "0.0",
+    ]
+    assert "behind is not known everywhere: no answer" in text_of(view)
+
+
+async def test_only_a_few_shards_are_asked_at_once() -> None:
+    rows = [lease(number) for number in range(100)]
+    stream = SlowStream({row.key: 1 for row in rows})
+
+    lags = await LagMeter(lambda _: stream, "orders").measure(rows)
+
+    assert len(lags.behind_ms) == 100
+    assert 1 < stream.asking_max <= 8
+
+
+@pytest.mark.parametrize(
+    ("bindings", "trouble"),
+    [
+        ((None, None), "the rows name no stream; name it with --stream"),
+        ((BINDING, Binding("arn:other@1", "billing", None)), "the rows name several streams; name it with --stream"),
+    ],
+)
+async def test_rows_that_do_not_name_one_stream_are_not_asked_about(
+    bindings: tuple[Binding | None, ...], trouble: str
+) -> None:
+    rows = [lease(number, binding=binding) for number, binding in enumerate(bindings)]
+
+    lags = await LagMeter(lambda name: pytest.fail(f"opened {name}"), None).measure(rows)
+
+    assert (lags.behind_ms, lags.trouble) == ({}, trouble)
+
+
+# -- the command ------------------------------------------------------------------------------------------------------
+
+
+class Table:
+    """The lease table `billing` at a DynamoDB endpoint of the test's own."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.client: Any = boto3.client("dynamodb", region_name="eu-west-1", endpoint_url=url)
+
+    def fill(self, *leases: Lease, sessions: tuple[Session, ...] = ()) -> None:
+        async def fill() -> None:
+            door = DynamoDBLeaseTable("billing", region="eu-west-1", endpoint_url=self.url)
+            await door.prepare()
+            for row in leases:
+                assert await door.create(row)
+            for session in sessions:
+                await door.write_session(None, session)
+            await door.close()
+
+        asyncio.run(fill())
+
+    def put(self, **attributes: dict[str, Any]) -> None:
+        self.client.put_item(TableName="billing", Item=attributes)
+
+    @property
+    def contents(self) -> list[Any]:
+        items: list[Any] = self.client.scan(TableName="billing")["Items"]
+        return sorted(items, key=str)
+
+
+@pytest.fixture
+def table(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> Iterator[Table]:
+    with DynamoDBServer() as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", server.url)
+        table = Table(server.url)
+        yield table
+        table.client.close()
+
+
+def as_json(shell: Shell, *words: str) -> dict[str, Any]:
+    result = shell.run("leases", "--application", "billing", "--json", *words)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.count("\n") == 1
+    found: dict[str, Any] = json.loads(result.stdout)
+    return found
+
+
+def test_json_has_every_lease_and_session_under_stable_keys(shell: Shell, table: Table) -> None:
+    table.fill(
+        lease(1, owner=ANN, held_by=ANN, owner_switches=2),
+        lease(2, checkpoint=SHARD_END),
+        sessions=(Session(key=ANN, beat=7, updated_at_seconds=1_700_000_000),),
+    )
+
+    assert as_json(shell, "--no-lag") == {
+        "table": "billing",
+        "kind": "kcl_py",
+        "leader": None,
+        "standby": None,
+        "leases": [
+            {
+                "shard_id": "shardId-000000000001",
+                "state": "held",
+                "owner": ANN,
+                "receiver": None,
+                "waits_for": [],
+                "checkpoint": "49590338271490256608559692538361571095921575989136588898/3",
+                "behind_ms": None,
+                "owner_switches": 2,
+                "throughput_kib_per_second": None,
+            }
+        ],
+        "sessions": [
+            {
+                "session": ANN,
+                "worker_id": "ann",
+                "state": "member",
+                "beat": 7,
+                "beat_unchanged_seconds": None,
+                "updated_at_seconds": 1_700_000_000,
+                "held": 1,
+                "assigned": 0,
+                "leases_max": None,
+                "cpu_percent": None,
+            }
+        ],
+        "finished_leases": 1,
+        "odd_rows": [],
+        "foreign_entries": [],
+        "lag_trouble": None,
+    }
+
+
+def test_the_lag_is_asked_of_the_stream_that_the_rows_name(shell: Shell, table: Table, kinesis: LocalKinesis) -> None:
+    for hash_key in (0, 2**127):
+        for data in (b"a", b"b"):
+            kinesis.put(data, hash_key)
+    tailed = shell.run("tail", "orders", "--start", "TRIM_HORIZON", "--no-follow", "--json").stdout.splitlines()
+    numbers = defaultdict(list)
+    for record in map(json.loads, tailed):
+        numbers[record["shard"]].append(record["sequence_number"])
+    arn = kinesis.client.describe_stream_summary(StreamName="orders")["StreamDescriptionSummary"]["StreamARN"]
+    binding = Binding(f"{arn}@1", "billing", None)
+    table.fill(
+        lease(0, checkpoint=Checkpoint(numbers["shardId-000000000000"][0]), binding=binding),
+        lease(1, checkpoint=Checkpoint(numbers["shardId-000000000001"][1]), binding=binding),
+        lease(2, checkpoint=LATEST, binding=binding),
+        lease(3, checkpoint=SHARD_END, binding=binding),
+    )
+
+    found = as_json(shell)
+
+    behind = [row["behind_ms"] for row in found["leases"]]
+    assert behind[0] > 0
+    assert behind[1:] == [0, None]
+    assert "shardId-000000000002: kinesis:GetShardIterator" in found["lag_trouble"]
+    assert as_json(shell, "--stream", "orders")["leases"][1]["behind_ms"] == 0
+
+
+def test_looking_changes_nothing(shell: Shell, table: Table) -> None:
+    table.fill(lease(1, owner=ANN), sessions=(Session(key=ANN),))
+    before = table.contents
+
+    assert shell.run("leases", "--application", "billing").exit_code == 0
+
+    assert table.contents == before
+
+
+def test_a_table_that_is_not_there_is_code_3_and_is_not_made(shell: Shell, table: Table) -> None:
+    result = shell.run("leases", "--application", "billing")
+
+    assert result.exit_code == 3
+    assert result.stderr.startswith("kcl-py: error: table billing does not exist here: no worker has made it")
+    assert result.stderr.count("\n") == 1
+    assert table.client.list_tables()["TableNames"] == []
+
+
+def test_a_table_of_something_else_is_code_3(shell: Shell, table: Table) -> None:
+    table.client.create_table(
+        TableName="billing",
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+
+    result = shell.run("leases", "--application", "billing")
+
+    assert result.exit_code == 3
+    assert "table billing is not a lease table" in result.stderr
+
+
+def test_an_empty_table_says_so(shell: Shell, table: Table) -> None:
+    table.fill()
+
+    result = shell.run("leases", "--application", "billing")
+
+    assert result.exit_code == 0
+    assert result.stdout.splitlines() == ["lease table billing: empty", "it is empty: no worker has joined yet"]
+
+
+def test_a_java_fleets_table_is_shown_for_what_it_is(shell: Shell, table: Table) -> None:
+    table.fill()
+    table.put(
+        leaseKey={"S": "shardId-000000000000"},
+        leaseOwner={"S": "java-worker-7"},
+        leaseCounter={"N": "4"},
+        ownerSwitchesSinceCheckpoint={"N": "1"},
+        checkpoint={"S": "100"},
+        checkpointSubSequenceNumber={"N": "0"},
+    )
+
+    result = shell.run("leases", "--application", "billing")
+
+    assert result.stdout.startswith("lease table billing: Java KCL") or "KCL 1.x or 2.x" in result.stdout
+    assert line_about(result.stdout, "shardId-") == ["shardId-000000000000", "held", "java-worker-7", "100", "?", "1"]
+    assert "behind is not known everywhere: the rows name no stream; name it with --stream" in result.stdout
+
+
+def test_rows_that_do_not_parse_are_named_beside_those_that_do(shell: Shell, table: Table) -> None:
+    table.fill(lease(1, owner=HOSTILE, held_by=HOSTILE))
+    table.put(leaseKey={"S": "shardId-000000000002"}, entityType={"S": "LEASE"}, leaseCounter={"S": "\x1b[2J"})
+
+    result = shell.run("leases", "--application", "billing", "--no-lag")
+
+    assert result.exit_code == 0
+    assert "does not parse: shardId-000000000002: " in result.stdout
+    assert "\\x1b[2Jeve" in result.stdout
+    assert "\x1b" not in result.stdout
+    (odd,) = as_json(shell, "--no-lag")["odd_rows"]
+    assert odd["key"] == "shardId-000000000002"
+
+
+def test_the_table_may_be_named_apart_from_the_application(shell: Shell, table: Table) -> None:
+    table.fill(lease(1))
+
+    assert shell.run("leases", "--table-name", "billing", "--no-lag").exit_code == 0
+    assert shell.run("leases", "--application", "x-app", "--table-name", "billing", "--no-lag").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ((), "no application is given; use --application, or --table-name"),
+        (("--application", "billing", "--watch", "0"), "--watch"),
+        (("--application", "billing", "--stream", "two words"), "--stream is 'two words'"),
+        (("--application", "billing", "--endpoint-url", "http://dynamodb.example"), "plain http"),
+    ],
+)
+def test_wrong_usage_is_one_line(shell: Shell, words: tuple[str, ...], message: str) -> None:
+    result = shell.run("leases", *words)
+
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_watch_looks_again_until_it_is_interrupted(shell: Shell, table: Table) -> None:
+    table.fill(lease(1, owner=ANN, held_by=ANN), sessions=(Session(key=ANN),))
+    command = [sys.executable, "-c", "from kcl_py.cli import main; main()", "leases"]
+    words = ["--application", "billing", "--no-lag", "--json", "--watch", "0.5"]
+    with subprocess.Popen([*command, *words], stdout=subprocess.PIPE, text=True, env=os.environ) as watching:
+        assert watching.stdout is not None
+        first, second = (json.loads(watching.stdout.readline()) for _ in range(2))
+        watching.send_signal(signal.SIGINT)
+        rest = watching.stdout.read()
+
+    assert watching.returncode == 0
+    assert first["sessions"][0]["beat_unchanged_seconds"] is None
+    assert second["sessions"][0]["beat_unchanged_seconds"] >= 0.4
+    assert all(json.loads(line) for line in rest.splitlines())
