@@ -21,11 +21,10 @@ from pynamodb.connection.base import Connection, MetaTable
 
 from kcl_py import endpoint
 from kcl_py.aws import region as regions
+from kcl_py.aws.lane import Lane
 from kcl_py.aws.translate import SDK_ERRORS, translated
 from kcl_py.errors import ConfigError, CredentialsError
 
-THREADS_MAX = 8
-SESSION_THREADS_MAX = 2  # one may still be held by a beat that was given up
 CONNECT_TIMEOUT_SECONDS = 2.0
 READ_TIMEOUT_SECONDS = 4.0
 CALL_TIMEOUT_SECONDS = 8.0
@@ -44,8 +43,7 @@ class TableConnection:
         region: overrides the session's.
         endpoint_url: overrides AWS_ENDPOINT_URL_DYNAMODB, AWS_ENDPOINT_URL and the profile's.
         is_plain_http_allowed: take an http endpoint that is not loopback.
-        executor: where calls run, but for those about sessions, which have threads of their own; None makes one of
-            `THREADS_MAX` threads, which `close` ends.
+        executor: where the calls of `Lane.ROW` run; None makes one, which `close` ends, as it does the other lanes'.
         connect_timeout_seconds: for a connection to be accepted.
         read_timeout_seconds: between two packets of an answer.
         call_timeout_seconds: for a whole call, from when a thread took it up.
@@ -66,13 +64,17 @@ class TableConnection:
     ) -> None:
         self.table_name = table_name
         self._call_timeout_seconds = call_timeout_seconds
-        self._executor = executor or ThreadPoolExecutor(THREADS_MAX, thread_name_prefix="kcl_py-table")
-        self._is_executor_own = executor is None
-        self._session_executor = ThreadPoolExecutor(SESSION_THREADS_MAX, thread_name_prefix="kcl_py-session")
+        lent = {} if executor is None else {Lane.ROW: executor}
+        self._own_executors = {
+            lane: ThreadPoolExecutor(lane.threads_max, thread_name_prefix=f"kcl_py-{lane.name.lower()}")
+            for lane in Lane
+            if lane not in lent
+        }
+        self._executors: dict[Lane, Executor] = {**self._own_executors, **lent}
         config = Config(
             connect_timeout=connect_timeout_seconds,
             read_timeout=read_timeout_seconds,
-            max_pool_connections=THREADS_MAX + SESSION_THREADS_MAX,
+            max_pool_connections=sum(lane.threads_max for lane in Lane),
             retries={"total_max_attempts": 1, "mode": "standard"},
             tcp_keepalive=True,
         )
@@ -91,25 +93,25 @@ class TableConnection:
         function: Callable[[Connection], Answer],
         table_name: str | None = None,
         *,
-        is_about_session: bool = False,
+        lane: Lane = Lane.ROW,
     ) -> Answer:
         """Run one pynamodb call.
 
-        It waits for a free thread for as long as that takes, and its deadline starts then: under load a queue of
-        checkpoints gets slow, and does not fail. A call about a session never stands in that queue, because a worker
-        whose beats wait behind its checkpoints would lose its leases; its deadline starts at once.
+        It waits for a free thread of its lane for as long as that takes, and its deadline starts then: under load a
+        queue of checkpoints gets slow, and does not fail. In the session's lane it starts at once, because a worker
+        loses its leases by beats that are late.
 
         Args:
             operation: DynamoDB's name of what `function` does, for messages.
             function: makes the call on the connection that it is given.
             table_name: the table that it is about, if not this one.
-            is_about_session: it reads or writes a worker's entry.
+            lane: whose threads make it.
 
         Raises:
             KclError: see `translate`. `ServiceUnavailable` after the deadline; the call may then still reach the table.
         """
         try:
-            return await (self._at_once(function) if is_about_session else self._in_turn(function))
+            return await (self._at_once(function) if lane is Lane.SESSION else self._in_turn(function, lane))
         except SDK_ERRORS as error:
             failure = translated(error, f"dynamodb:{operation}", f"table {table_name or self.table_name}")
             # an SDK error about credentials may quote what was signed
@@ -118,7 +120,7 @@ class TableConnection:
     async def send(
         self, operation: str, parameters: Mapping[str, object], table_name: str | None = None
     ) -> dict[str, Any]:
-        """Run an operation that pynamodb has no method for, or not all parameters of; see `call`."""
+        """Run an operation on the table as a whole that pynamodb has no method for, or not all parameters of."""
         method = xform_name(operation)
         request = {"TableName": table_name or self.table_name, **parameters}
 
@@ -126,20 +128,20 @@ class TableConnection:
             answer: dict[str, Any] = getattr(connection.client, method)(**request)
             return answer
 
-        return await self.call(operation, send, table_name)
+        return await self.call(operation, send, table_name, lane=Lane.BULK)
 
     async def close(self) -> None:
         """End the threads, once the calls in flight have met their timeouts, and the connections."""
-        if self._is_executor_own:
-            await asyncio.to_thread(self._executor.shutdown, wait=True, cancel_futures=True)
-        await asyncio.to_thread(self._session_executor.shutdown, wait=True, cancel_futures=True)
+        for executor in self._own_executors.values():
+            await asyncio.to_thread(executor.shutdown, wait=True, cancel_futures=True)
         self._connection.close()
 
     async def _at_once(self, function: Callable[[Connection], Answer]) -> Answer:
         async with asyncio.timeout(self._call_timeout_seconds):
-            return await asyncio.get_running_loop().run_in_executor(self._session_executor, function, self._connection)
+            executor = self._executors[Lane.SESSION]
+            return await asyncio.get_running_loop().run_in_executor(executor, function, self._connection)
 
-    async def _in_turn(self, function: Callable[[Connection], Answer]) -> Answer:
+    async def _in_turn(self, function: Callable[[Connection], Answer], lane: Lane) -> Answer:
         loop = asyncio.get_running_loop()
 
         def start_clock() -> None:
@@ -152,7 +154,7 @@ class TableConnection:
             return function(self._connection)
 
         async with asyncio.timeout(None) as deadline:
-            answer = loop.run_in_executor(self._executor, run)
+            answer = loop.run_in_executor(self._executors[lane], run)
             return await answer
 
 

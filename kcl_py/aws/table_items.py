@@ -6,31 +6,32 @@ lease (protocol reference, sections 0 and 1.4).
 
 from collections.abc import Iterable
 
-from kcl_py.aws import lease_row
-from kcl_py.aws.lease_row import Attributes, RowError
+from kcl_py.aws import columns, lease_row, lock_row, session_row
+from kcl_py.aws.attributes import Attributes, RowError, text_of
 from kcl_py.core.session import is_native_owner
 from kcl_py.core.table import OddRow, TableSnapshot
 
-LOCK_KEY = "Leader"
-LOCK_OWNER = "ownerName"
-LOCK_VERSION = "recordVersionNumber"
-_WELL_KNOWN_KEYS = (LOCK_KEY, "Migration3.0", "TableMigration3.5")
+_WELL_KNOWN_KEYS = (columns.LOCK_KEY, "Migration3.0", "TableMigration3.5")
 
 
 def snapshot_of(items: Iterable[Attributes], legacy_tables: tuple[str, ...]) -> TableSnapshot:
     """Sort a table's items into what they are; never raises, whatever they hold."""
     leases, sessions, odd_rows, foreign_entries, untyped_leases = [], [], [], [], []
+    lock = None
     for item in items:
-        key = lease_row.text_of(item, lease_row.KEY) or ""
+        key = text_of(item, columns.KEY) or ""
         try:
             if _is_lease(item):
-                if lease_row.ENTITY_TYPE not in item:
+                if columns.ENTITY_TYPE not in item:
                     untyped_leases.append(key)
                 leases.append(lease_row.lease_of(item))
-            elif lease_row.BEAT in item:
-                sessions.append(lease_row.session_of(item))
-            elif not is_native_owner(lease_row.text_of(item, LOCK_OWNER) or ""):
-                foreign_entries.append(key)
+            elif columns.BEAT in item:
+                sessions.append(session_row.session_of(item))
+            else:
+                if not is_native_owner(text_of(item, columns.LOCK_OWNER) or ""):
+                    foreign_entries.append(key)
+                if key == columns.LOCK_KEY:
+                    lock = lock_row.lock_of(item)
         except RowError as error:
             odd_rows.append(OddRow(key, str(error)))
     return TableSnapshot(
@@ -39,6 +40,7 @@ def snapshot_of(items: Iterable[Attributes], legacy_tables: tuple[str, ...]) -> 
         odd_rows=tuple(sorted(odd_rows, key=lambda row: row.key)),
         foreign_entries=tuple(sorted(foreign_entries)),
         untyped_leases=tuple(sorted(untyped_leases)),
+        lock=lock,
         legacy_tables=legacy_tables,
     )
 
@@ -50,19 +52,19 @@ def pulse_of(items: Iterable[Attributes]) -> dict[str, str]:
     """
     pulse = {}
     for item in items:
-        key = lease_row.text_of(item, lease_row.KEY) or lease_row.text_of(item, "key") or lease_row.text_of(item, "wid")
-        owners = [lease_row.text_of(item, name) for name in (lease_row.OWNER, lease_row.CHECKPOINT_OWNER)]
-        lock_owner = lease_row.text_of(item, LOCK_OWNER)
+        key = text_of(item, columns.KEY) or text_of(item, "key") or text_of(item, "wid")
+        owners = [text_of(item, name) for name in (columns.OWNER, columns.CHECKPOINT_OWNER)]
+        lock_owner = text_of(item, columns.LOCK_OWNER)
         if any(owner is not None and not is_native_owner(owner) for owner in owners):
-            pulse[str(key)] = f"{owners} {item.get(lease_row.COUNTER)}"
+            pulse[str(key)] = f"{owners} {item.get(columns.COUNTER)}"
         elif lock_owner is not None and not is_native_owner(lock_owner):
-            pulse[str(key)] = f"{lock_owner} {item.get(LOCK_VERSION)}"
-        elif lease_row.LAST_UPDATE in item and lease_row.BEAT not in item:
-            pulse[str(key)] = f"{item[lease_row.LAST_UPDATE]}"
+            pulse[str(key)] = f"{lock_owner} {item.get(columns.LOCK_VERSION)}"
+        elif columns.LAST_UPDATE in item and columns.BEAT not in item:
+            pulse[str(key)] = f"{item[columns.LAST_UPDATE]}"
     return pulse
 
 
 def _is_lease(item: Attributes) -> bool:
-    if lease_row.ENTITY_TYPE not in item:
-        return lease_row.text_of(item, lease_row.KEY) not in _WELL_KNOWN_KEYS
-    return lease_row.text_of(item, lease_row.ENTITY_TYPE) in (None, lease_row.LEASE_TYPE)
+    if columns.ENTITY_TYPE not in item:
+        return text_of(item, columns.KEY) not in _WELL_KNOWN_KEYS
+    return text_of(item, columns.ENTITY_TYPE) in (None, columns.LEASE_TYPE)

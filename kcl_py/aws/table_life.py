@@ -9,21 +9,21 @@ from typing import Any
 
 import msgspec
 
-from kcl_py.aws import lease_row
+from kcl_py.aws import columns
 from kcl_py.aws.table_connection import TableConnection
 from kcl_py.aws.translate import code_of
 from kcl_py.errors import ServiceUnavailable, TableError, TableMissing, TableRefused
 
 INDEX = "LeaseOwnerToLeaseKeyIndex"
 LEGACY_SUFFIXES = ("-CoordinatorState", "-WorkerMetricStats")
-_KEYS = [{"AttributeName": lease_row.KEY, "KeyType": "HASH"}]
+_KEYS = [{"AttributeName": columns.KEY, "KeyType": "HASH"}]
 _INDEX_KEYS = [
-    {"AttributeName": lease_row.OWNER, "KeyType": "HASH"},
-    {"AttributeName": lease_row.KEY, "KeyType": "RANGE"},
+    {"AttributeName": columns.OWNER, "KeyType": "HASH"},
+    {"AttributeName": columns.KEY, "KeyType": "RANGE"},
 ]
 _ATTRIBUTES = [
-    {"AttributeName": lease_row.KEY, "AttributeType": "S"},
-    {"AttributeName": lease_row.OWNER, "AttributeType": "S"},
+    {"AttributeName": columns.KEY, "AttributeType": "S"},
+    {"AttributeName": columns.OWNER, "AttributeType": "S"},
 ]
 _INDEX = {"IndexName": INDEX, "KeySchema": _INDEX_KEYS, "Projection": {"ProjectionType": "KEYS_ONLY"}}
 _USABLE = ("ACTIVE", "UPDATING")
@@ -135,8 +135,8 @@ class TableLife:
         if not self._options.create_table:
             raise TableMissing(
                 f"table {self._name} does not exist, and create_table is off: create it with the partition key "
-                f"{lease_row.KEY} (String) and the global secondary index {INDEX} (partition key {lease_row.OWNER}, "
-                f"sort key {lease_row.KEY}, both String, projection KEYS_ONLY), or turn create_table on"
+                f"{columns.KEY} (String) and the global secondary index {INDEX} (partition key {columns.OWNER}, "
+                f"sort key {columns.KEY}, both String, projection KEYS_ONLY), or turn create_table on"
             )
         parameters: dict[str, object] = {
             "AttributeDefinitions": _ATTRIBUTES,
@@ -156,16 +156,16 @@ class TableLife:
 
     def _check_keys(self, description: dict[str, Any]) -> None:
         types = {entry["AttributeName"]: entry["AttributeType"] for entry in description["AttributeDefinitions"]}
-        if description["KeySchema"] != _KEYS or types.get(lease_row.KEY) != "S":
+        if description["KeySchema"] != _KEYS or types.get(columns.KEY) != "S":
             raise TableRefused(
                 f"table {self._name} is not a lease table: its key is {_in_words(description['KeySchema'], types)}, "
-                f"not {lease_row.KEY} (S); nothing was changed. Choose another table name"
+                f"not {columns.KEY} (S); nothing was changed. Choose another table name"
             )
         for index in description.get("GlobalSecondaryIndexes", ()):
             if index["IndexName"] == INDEX and index["KeySchema"] != _INDEX_KEYS:
                 raise TableRefused(
                     f"table {self._name} has an index {INDEX} with the key {_in_words(index['KeySchema'], types)}, not "
-                    f"{lease_row.OWNER}, {lease_row.KEY}; nothing was changed. Delete that index"
+                    f"{columns.OWNER}, {columns.KEY}; nothing was changed. Delete that index"
                 )
 
     async def _add_index(self, description: dict[str, Any]) -> None:

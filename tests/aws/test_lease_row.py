@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kcl_py.aws import lease_row
-from kcl_py.aws.lease_row import RowError, RowUpdate
+from kcl_py.aws import lease_row, session_row
+from kcl_py.aws.attributes import RowError, RowUpdate
 from kcl_py.core.checkpoint import AT_TIMESTAMP, LATEST, SHARD_END, TRIM_HORIZON, Checkpoint
 from kcl_py.core.lease import Binding, Change, Lease
 from kcl_py.core.session import Process, Session
@@ -60,7 +60,7 @@ class TestReadingALease:
                 {"kclPyStream": {"S": "arn@1"}, "kclPyApplication": {"S": "billing"}},
                 {"binding": Binding("arn@1", "billing", None)},
             ),
-            ({"throughputKBps": {"N": "0.5"}, "anything": {"M": {"a": {"NULL": True}}}}, {}),
+            ({"anything": {"M": {"a": {"NULL": True}}}}, {}),
         ],
     )
     def test_understands(self, attributes: dict[str, Any], fields: dict[str, Any]) -> None:
@@ -186,7 +186,7 @@ class TestWritingALease:
 
     def test_of_an_unchanged_session_still_writes_its_beat(self) -> None:
         session = Session(key=ANN, beat=3)
-        assert lease_row.session_update(session, session) == RowUpdate({"kclPyBeat": {"N": "3"}}, ())
+        assert session_row.session_update(session, session) == RowUpdate({"kclPyBeat": {"N": "3"}}, ())
 
 
 texts = st.text(min_size=1, max_size=20)
@@ -235,15 +235,15 @@ class TestAnyValue:
 
     @given(sessions)
     def test_of_a_session_is_read_as_it_was_written(self, session: Session) -> None:
-        assert lease_row.session_of(lease_row.session_attributes(session)) == session
+        assert session_row.session_of(session_row.session_attributes(session)) == session
 
     @given(leases, leases)
     def test_becomes_another_by_the_update_alone(self, before: Lease, after: Lease) -> None:
         after = msgspec.structs.replace(after, key=before.key)
         update = lease_row.lease_update(Change(before, after))
-        foreign = {"throughputKBps": {"N": "0.5"}}
+        foreign = {"futureText": {"S": "kept"}}
         item = lease_row.lease_attributes(before) | foreign
         patched = {name: value for name, value in item.items() if name not in update.removed} | update.assigned
         assert lease_row.lease_of(patched) == after
-        assert patched["throughputKBps"] == {"N": "0.5"}
+        assert patched["futureText"] == {"S": "kept"}
         assert all(item.get(name) != value for name, value in update.assigned.items())

@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from pynamodb.connection.base import Connection
 
-from kcl_py.aws.table_connection import SESSION_THREADS_MAX, THREADS_MAX, TableConnection
+from kcl_py.aws.lane import Lane
+from kcl_py.aws.table_connection import TableConnection
 from kcl_py.core.session import Session
 from kcl_py.errors import ServiceUnavailable
 from tests.aws.scripted_dynamodb import NOWHERE, Door, ScriptedDynamoDB
@@ -61,7 +62,7 @@ async def test_what_is_about_sessions_goes_ahead_of_a_queue_of_checkpoints(
         scripted.answer(operation, {})
     table = door(session=scripted.session, endpoint_url=NOWHERE)
     queue = [asyncio.create_task(table._connection.call("UpdateItem", gate.pass_through)) for _ in range(500)]
-    await gate.hold(THREADS_MAX)
+    await gate.hold(Lane.ROW.threads_max)
     await table.write_session(None, SESSION)
     await table.write_session(SESSION, SESSION.beaten(1))
     await table.write_session(SESSION.beaten(1), None)
@@ -75,8 +76,8 @@ async def test_what_is_about_sessions_goes_ahead_of_a_queue_of_checkpoints(
 async def test_a_beat_that_hangs_leaves_a_thread_for_the_next(gate: Gate) -> None:
     connection = TableConnection("leases", region="eu-west-1", call_timeout_seconds=0.2)
     with pytest.raises(ServiceUnavailable):
-        await connection.call("UpdateItem", gate.pass_through, is_about_session=True)
-    assert await connection.call("UpdateItem", lambda _: "landed", is_about_session=True) == "landed"
+        await connection.call("UpdateItem", gate.pass_through, lane=Lane.SESSION)
+    assert await connection.call("UpdateItem", lambda _: "landed", lane=Lane.SESSION) == "landed"
     gate.open()
     await connection.close()
 
@@ -84,7 +85,7 @@ async def test_a_beat_that_hangs_leaves_a_thread_for_the_next(gate: Gate) -> Non
 async def test_a_beat_is_given_up_in_time_though_every_thread_hangs(gate: Gate) -> None:
     connection = TableConnection("leases", region="eu-west-1", call_timeout_seconds=0.2)
     beats = [
-        connection.call("UpdateItem", gate.pass_through, is_about_session=True) for _ in range(SESSION_THREADS_MAX + 1)
+        connection.call("UpdateItem", gate.pass_through, lane=Lane.SESSION) for _ in range(Lane.SESSION.threads_max + 1)
     ]
     outcomes = await asyncio.gather(*beats, return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [ServiceUnavailable] * len(beats)
@@ -151,7 +152,7 @@ async def test_a_connection_that_is_closed_leaves_no_thread_of_its_own() -> None
         threads.append(threading.current_thread())
 
     await connection.call("GetItem", note)
-    await connection.call("GetItem", note, is_about_session=True)
+    await connection.call("GetItem", note, lane=Lane.SESSION)
     await connection.close()
     assert len(set(threads)) == 2
     assert not any(thread.is_alive() for thread in threads)

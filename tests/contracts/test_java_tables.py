@@ -67,6 +67,7 @@ class TestAJavaFleet:
             parent_shard_ids=("shardId-000000000002", "shardId-000000000003"),
             child_shard_ids=("shardId-000000000007", "shardId-000000000008"),
             hash_range=HashRange(0, 170141183460469231731687303715884105726),
+            throughput_kbps=0.000268,
         )
         assert snapshot.leases[8].checkpoint == Checkpoint("49680450583947076644445119161808940567983772030166106242")
 

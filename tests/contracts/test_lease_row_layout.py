@@ -148,7 +148,7 @@ class TestTheLayout:
 
 class TestForeignAttributes:
     FOREIGN: ClassVar[dict[str, dict[str, Any]]] = {
-        "throughputKBps": {"N": "0.016799"},
+        "futureNumber": {"N": "0.016799"},
         "futureMap": {"M": {"a": {"L": [{"NULL": True}, {"BS": [b"x"]}]}}},
         "futureText": {"S": ""},
     }

@@ -1,0 +1,16 @@
+"""Which of a table's calls never wait for which others."""
+
+from enum import Enum
+
+
+class Lane(Enum):
+    """The calls of one urgency. Each lane has threads of its own, so none ever stands in another's queue."""
+
+    SESSION = ("session", 2)  # beats, and the leader lock: late ones cost leases. One thread may be held by a lost beat
+    ROW = ("row", 8)  # pick-ups, checkpoints, assignments
+    BULK = ("bulk", 3)  # the whole table, many entries, the index: what looks again a little later anyway
+
+    @property
+    def threads_max(self) -> int:
+        """How many calls are under way at once."""
+        return self.value[1]
