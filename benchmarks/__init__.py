@@ -1,0 +1,1 @@
+"""Measurements: each is a program of its own that prints what it finds."""
