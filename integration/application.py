@@ -3,7 +3,7 @@
 from contextlib import ExitStack
 from pathlib import Path
 
-from integration import laws
+from integration import laws, owner_changes
 from integration.journal import Journal
 from integration.lease_items import LeaseItems, Sample
 from integration.produced import Producer
@@ -104,6 +104,7 @@ class Application:
             "keys out of order": laws.keys_out_of_order(puts, journal),
             "early children": laws.early_children(self.operator.parents(), journal),
             "begun by zombies": laws.begun_by_zombies(journal),
+            "overlapping": owner_changes.overlapping(journal),
             "went back": laws.went_back(self.samples),
             "skipped": laws.skipped(puts, self.samples, journal),
         }

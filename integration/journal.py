@@ -7,7 +7,6 @@ be torn, and is then left out.
 
 import json
 import os
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
@@ -55,10 +54,11 @@ class Journal:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._read: dict[Path, tuple[int, list[Fact]]] = {}  # how many bytes of each file, and what was in them
 
     def facts(self, *kinds: Kind) -> list[Fact]:
         """Every fact so far, in the order of time."""
-        facts = [fact for path in sorted(self._folder.glob("*.jsonl")) for fact in _parsed(path)]
+        facts = [fact for path in sorted(self._folder.glob("*.jsonl")) for fact in self._facts_in(path)]
         return sorted((fact for fact in facts if not kinds or fact.kind in kinds), key=lambda fact: fact.at)
 
     @property
@@ -75,10 +75,15 @@ class Journal:
         """The deliveries in one process."""
         return [fact for fact in self.delivered if fact.pid == pid]
 
-
-def _parsed(path: Path) -> Iterable[Fact]:
-    lines = path.read_bytes().split(b"\n")
-    return [_DECODER.decode(line) for line in lines[:-1]]  # behind the last line feed is nothing, or a torn line
+    def _facts_in(self, path: Path) -> list[Fact]:
+        size_bytes, facts = self._read.get(path, (0, []))
+        with path.open("rb") as file:
+            file.seek(size_bytes)
+            whole, line_feed, _ = file.read().rpartition(b"\n")  # what follows is nothing, or a torn line
+        if line_feed:
+            facts += map(_DECODER.decode, whole.split(b"\n"))
+            self._read[path] = size_bytes + len(whole) + 1, facts
+        return facts
 
 
 _DECODER = msgspec.json.Decoder(Fact)

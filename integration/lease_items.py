@@ -47,6 +47,10 @@ class LeaseItems:
         """Where each shard is."""
         return {shard: checkpoint_of(item) for shard, item in self.leases().items()}
 
+    def leader_lock(self) -> Item | None:
+        """The item that says who leads; None where nobody does."""
+        return next((item for item in self.every() if item["leaseKey"] == {"S": "Leader"}), None)
+
     def worker_entries(self) -> list[Item]:
         """The items that are neither leases nor anything of a leader."""
         return [item for item in self.every() if item.get("entityType") == {"S": "WORKER_METRIC_STATS"}]

@@ -7,6 +7,7 @@ from typing import Any
 from integration.lease_items import Item
 
 _WHOLE = re.compile(r"0|[1-9][0-9]*")
+_DECIMAL = re.compile(r"(0|[1-9][0-9]*)(\.[0-9]{1,6})?")
 _SHARD_ID = re.compile(r"shardId-[0-9]{12}")
 _OWNER = re.compile(r"[^@]+@[0-9a-f]{8}")
 _BOUNDARY = re.compile(r"0|[1-9][0-9]{0,38}")
@@ -35,6 +36,8 @@ _REQUIRED: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
 }
 _OPTIONAL: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "leaseOwner": _text(_OWNER),
+    "checkpointOwner": _text(_OWNER),
+    "throughputKBps": ("N", lambda value: _DECIMAL.fullmatch(value) is not None),
     "parentShardId": _shard_ids((1, 2)),
     "childShardIds": _shard_ids((1, 2)),
     "kclPyHeld": _text(_OWNER),

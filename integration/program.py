@@ -17,8 +17,16 @@ PATIENCE_SECONDS = 60.0  # for what must happen; a slow machine is no failure
 Found = TypeVar("Found")
 
 
-def eventually(look: Callable[[], Found], what: str, *, within: float = PATIENCE_SECONDS) -> Found:
+def eventually(
+    look: Callable[[], Found | None], what: str, *, within: float = PATIENCE_SECONDS, pause_seconds: float = 0.03
+) -> Found:
     """Look until there is something to see, and return it.
+
+    Args:
+        look: what to call.
+        what: is waited for.
+        within: seconds until it is given up.
+        pause_seconds: between two looks; longer where looking costs those who are looked at.
 
     Raises:
         AssertionError: nothing was seen in `within` seconds.
@@ -26,7 +34,7 @@ def eventually(look: Callable[[], Found], what: str, *, within: float = PATIENCE
     deadline = time.monotonic() + within
     while not (found := look()):
         assert time.monotonic() < deadline, f"waited {within:g} s in vain for {what}"
-        time.sleep(0.03)
+        time.sleep(pause_seconds)
     return found
 
 

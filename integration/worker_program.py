@@ -8,6 +8,7 @@ from typing import Any
 
 from integration.program import KCL_PY, PATIENCE_SECONDS, Program, clean_environment, eventually
 from integration.services import Services
+from kcl_py import host
 
 LogEntry = dict[str, Any]
 
@@ -41,11 +42,16 @@ class WorkerProgram(Program):
             environment={**clean_environment(), **services.environment, **environment},
             directory=directory,
         )
+        self._log: list[LogEntry] = []
+        self._read_lines = 0
 
     @property
     def log(self) -> list[LogEntry]:
         """Every line of standard error so far that is JSON."""
-        return [json.loads(line) for line in tuple(self.errors) if line.startswith("{")]
+        lines = self.errors[self._read_lines :]
+        self._log += [json.loads(line) for line in lines if line.startswith("{")]
+        self._read_lines += len(lines)
+        return self._log
 
     def events(self, event: str, **fields: object) -> list[LogEntry]:
         """The log's entries of one kind."""
@@ -65,6 +71,12 @@ class WorkerProgram(Program):
 
         return eventually(look, f"{event!r} {fields or ''}; {self}", within=within)[0]
 
+    @property
+    def session(self) -> str | None:
+        """The newest session that it has begun."""
+        started = self.events("session started")
+        return str(started[-1]["session"]) if started else None
+
     def ready(self) -> "WorkerProgram":
         """Wait until everything that is put from now on is certain to be delivered."""
         self.wait_for("worker ready")
@@ -74,3 +86,9 @@ class WorkerProgram(Program):
         """Stop it in order; its exit code."""
         self.signal(by)
         return self.ended()
+
+    def terminated(self) -> float:
+        """Send SIGTERM and go on; the instant before, on the boot clock."""
+        at = host.boottime()
+        self.signal(signal.SIGTERM)
+        return at
