@@ -18,6 +18,7 @@ import msgspec
 
 from kcl_py.aws.lease_table import DynamoDBLeaseTable
 from kcl_py.aws.table_life import TableOptions
+from kcl_py.core.leadership import LeaderLock
 from kcl_py.core.shard import HashRange
 from kcl_py.interfaces import LeaseTable
 from kcl_py.local.memory_lease_table import MemoryLeaseTable
@@ -82,6 +83,12 @@ class TableUnderTest(Protocol):
     def backfill(self, key: str, hash_range: HashRange) -> None:
         """Write a row's hash range without touching its counter, as the Java KCL's leader does."""
 
+    def put_leader_lock(self, lock: LeaderLock) -> None:
+        """Write the whole leader lock, as a Java worker does that takes it."""
+
+    def spoil(self, key: str) -> None:
+        """Put an item there that parses as nothing."""
+
     async def close(self) -> None:
         """Close the doors."""
 
@@ -102,6 +109,12 @@ class MemoryTable:
     def backfill(self, key: str, hash_range: HashRange) -> None:
         (lease,) = (lease for lease in self._tables[True]._leases.values() if lease.key == key)
         self._tables[True].put(msgspec.structs.replace(lease, hash_range=hash_range))
+
+    def put_leader_lock(self, lock: LeaderLock) -> None:
+        self._tables[True].put_leader_lock(lock)
+
+    def spoil(self, key: str) -> None:
+        self._tables[True].odd_rows[key] = "it was spoilt"
 
     async def close(self) -> None:
         for table in self._tables.values():
@@ -154,6 +167,19 @@ class DynamoDBTable:
 
     def backfill(self, key: str, hash_range: HashRange) -> None:
         self.set(key, startingHashKey={"S": str(hash_range.start)}, endingHashKey={"S": str(hash_range.end)})
+
+    def put_leader_lock(self, lock: LeaderLock) -> None:
+        item = {
+            "leaseKey": {"S": "Leader"},
+            "entityType": {"S": "LEADER"},
+            "ownerName": {"S": lock.owner},
+            "leaseDuration": {"S": str(lock.duration_ms)},
+            "recordVersionNumber": {"S": lock.version},
+        }
+        self.put(item | ({"isReleased": {"S": "1"}} if lock.is_released else {}))
+
+    def spoil(self, key: str) -> None:
+        self.put({"leaseKey": {"S": key}, "entityType": {"N": "7"}})
 
     def item(self, key: str) -> dict[str, dict[str, Any]]:
         """The whole item, as it stands there."""

@@ -13,6 +13,7 @@ from kcl_py.core.session import Session
 from kcl_py.core.table import TableSnapshot
 from kcl_py.errors import ServiceUnavailable, Throttled
 from kcl_py.interfaces import LeaseTable
+from kcl_py.local.memory_lease_table import LOCK_KEY
 
 Operation = Literal[
     "prepare",
@@ -69,6 +70,22 @@ class Fault(msgspec.Struct, kw_only=True):
         return True
 
 
+class Call(msgspec.Struct):
+    """One call, and what it cost: DynamoDB bills each row that is read or written, a refused write too.
+
+    Attributes:
+        operation: the door's method.
+        key: the row, entry or owner that it is about, if it is about one.
+        rows: how many items of the table it read or wrote; an absent item is billed like a small one.
+        index_rows: how many entries of the index it read or wrote; a change of owner deletes one and puts another.
+    """
+
+    operation: Operation
+    key: str | None
+    rows: int = 0
+    index_rows: int = 0
+
+
 class FaultyLeaseTable:
     """A lease table seen through a bad network: one per worker, around a table that they share.
 
@@ -78,27 +95,27 @@ class FaultyLeaseTable:
 
     Attributes:
         faults: may be changed while the table is in use.
-        calls: every call so far, as (operation, key), in order.
+        calls: every call so far, in order.
     """
 
     def __init__(self, table: LeaseTable, faults: Iterable[Fault] = ()) -> None:
         self.faults = list(faults)
-        self.calls: list[tuple[str, str | None]] = []
+        self.calls: list[Call] = []
         self._table = table
         self._last_keys: dict[str, tuple[str, ...]] = {}
         self._lock = threading.Lock()
 
     async def prepare(self) -> str | None:
         """See `LeaseTable.prepare`."""
-        return await self._through("prepare", None, self._table.prepare)
+        return await self._through("prepare", None, self._table.prepare, rows=0)
 
     async def equip(self) -> None:
         """See `LeaseTable.equip`."""
-        await self._through("equip", None, self._table.equip)
+        await self._through("equip", None, self._table.equip, rows=0)
 
     async def snapshot(self) -> TableSnapshot:
         """See `LeaseTable.snapshot`."""
-        return await self._through("snapshot", None, self._table.snapshot)
+        return await self._through("snapshot", None, self._table.snapshot, rows=_size)
 
     async def lease(self, key: str) -> Lease | None:
         """See `LeaseTable.lease`."""
@@ -106,24 +123,30 @@ class FaultyLeaseTable:
 
     async def lease_keys_of(self, owner: str) -> tuple[str, ...]:
         """See `LeaseTable.lease_keys_of`."""
-        fault = self._fault("lease_keys_of", owner)
+        call, fault = self._begun("lease_keys_of", owner)
         if fault is not None and fault.kind == "stale_index":
-            return self._last_keys.get(owner, ())
-        keys = await _suffered(fault, "lease_keys_of", lambda: self._table.lease_keys_of(owner))
+            keys = self._last_keys.get(owner, ())
+        else:
+            keys = await _suffered(fault, "lease_keys_of", lambda: self._table.lease_keys_of(owner))
         self._last_keys[owner] = keys
+        call.index_rows = len(keys)
         return keys
 
     async def create(self, lease: Lease) -> bool:
         """See `LeaseTable.create`."""
-        return await self._through("create", lease.key, lambda: self._table.create(lease))
+        entries = lease.owner is not None
+        return await self._through("create", lease.key, lambda: self._table.create(lease), index_rows=entries)
 
     async def write(self, change: Change) -> None:
         """See `LeaseTable.write`."""
-        await self._through("write", change.before.key, lambda: self._table.write(change))
+        before, after = change.before.owner, change.after.owner
+        entries = len({before, after} - {None}) if before != after else 0
+        await self._through("write", change.before.key, lambda: self._table.write(change), index_rows=entries)
 
     async def delete(self, lease: Lease) -> None:
         """See `LeaseTable.delete`."""
-        await self._through("delete", lease.key, lambda: self._table.delete(lease))
+        entries = lease.owner is not None
+        await self._through("delete", lease.key, lambda: self._table.delete(lease), index_rows=entries)
 
     async def session(self, key: str) -> Session | None:
         """See `LeaseTable.session`."""
@@ -137,8 +160,8 @@ class FaultyLeaseTable:
 
     async def sessions(self, keys: Iterable[str]) -> tuple[Session, ...]:
         """See `LeaseTable.sessions`."""
-        wanted = tuple(keys)
-        return await self._through("sessions", None, lambda: self._table.sessions(wanted))
+        wanted = frozenset(keys)
+        return await self._through("sessions", None, lambda: self._table.sessions(wanted), rows=len(wanted))
 
     async def leader_lock(self) -> LeaderLock | None:
         """See `LeaseTable.leader_lock`."""
@@ -149,20 +172,45 @@ class FaultyLeaseTable:
         await self._through("write_leader_lock", None, lambda: self._table.write_leader_lock(before, after))
 
     async def foreign_pulse(self) -> Mapping[str, str]:
-        """See `LeaseTable.foreign_pulse`."""
-        return await self._through("foreign_pulse", None, self._table.foreign_pulse)
+        """See `LeaseTable.foreign_pulse`; counts what moves, though the table is read whole."""
+        return await self._through("foreign_pulse", None, self._table.foreign_pulse, rows=len)
 
     async def close(self) -> None:
         """Close the table behind."""
         await self._table.close()
 
-    async def _through(self, operation: Operation, key: str | None, call: Callable[[], Awaitable[Answer]]) -> Answer:
-        return await _suffered(self._fault(operation, key), operation, call)
+    async def _through(
+        self,
+        operation: Operation,
+        key: str | None,
+        ask: Callable[[], Awaitable[Answer]],
+        *,
+        rows: int | Callable[[Answer], int] = 1,
+        index_rows: int = 0,
+    ) -> Answer:
+        """Make the call if the fault lets it through; what it costs is counted only then, whatever becomes of it."""
+        call, fault = self._begun(operation, key)
 
-    def _fault(self, operation: Operation, key: str | None) -> Fault | None:
+        async def counted() -> Answer:
+            call.rows = rows if isinstance(rows, int) else 0
+            answer = await ask()
+            if answer is not False:  # a row that stood there already was not created
+                call.rows = rows if isinstance(rows, int) else rows(answer)
+                call.index_rows = index_rows
+            return answer
+
+        return await _suffered(fault, operation, counted)
+
+    def _begun(self, operation: Operation, key: str | None) -> tuple[Call, Fault | None]:
+        call = Call(operation, key)
         with self._lock:
-            self.calls.append((operation, key))
-            return next((fault for fault in self.faults if fault.strikes(operation, key)), None)
+            self.calls.append(call)
+            return call, next((fault for fault in self.faults if fault.strikes(operation, key)), None)
+
+
+def _size(snapshot: TableSnapshot) -> int:
+    kinds = (snapshot.leases, snapshot.sessions, snapshot.odd_rows, snapshot.foreign_entries)
+    return sum(map(len, kinds)) + (snapshot.lock is not None and LOCK_KEY not in snapshot.foreign_entries)
 
 
 async def _suffered(fault: Fault | None, operation: str, call: Callable[[], Awaitable[Answer]]) -> Answer:

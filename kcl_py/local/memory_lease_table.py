@@ -11,6 +11,8 @@ from kcl_py.core.session import Session, is_native_owner
 from kcl_py.core.table import OddRow, TableSnapshot
 from kcl_py.errors import ConditionFailed, RowUnreadable, TableMissing
 
+LOCK_KEY = "Leader"
+
 
 class MemoryLeaseTable:
     """A lease table that any number of workers share by sharing the object, from any threads and event loops.
@@ -57,7 +59,7 @@ class MemoryLeaseTable:
                 leases=tuple(self._leases[key] for key in sorted(self._leases)),
                 sessions=tuple(self._sessions[key] for key in sorted(self._sessions)),
                 odd_rows=tuple(OddRow(key, reason) for key, reason in sorted(self.odd_rows.items())),
-                foreign_entries=tuple(sorted(self.foreign_entries)),
+                foreign_entries=tuple(sorted(self._foreign_pulse_of_entries())),
                 lock=self._leader_lock,
                 legacy_tables=self.legacy_tables,
             )
@@ -66,8 +68,7 @@ class MemoryLeaseTable:
         """See `LeaseTable.lease`."""
         with self._lock:
             self._check_exists()
-            if key in self.odd_rows:
-                raise RowUnreadable(f"row {key} does not parse: {self.odd_rows[key]}; repair or delete it")
+            self._check_parses(key)
             return self._leases.get(key)
 
     async def lease_keys_of(self, owner: str) -> tuple[str, ...]:
@@ -109,6 +110,7 @@ class MemoryLeaseTable:
         """See `LeaseTable.session`."""
         with self._lock:
             self._check_exists()
+            self._check_parses(key)
             return self._sessions.get(key)
 
     async def write_session(self, before: Session | None, after: Session | None) -> None:
@@ -138,6 +140,7 @@ class MemoryLeaseTable:
         """See `LeaseTable.leader_lock`."""
         with self._lock:
             self._check_exists()
+            self._check_parses(LOCK_KEY)
             return self._leader_lock
 
     async def write_leader_lock(self, before: LeaderLock | None, after: LeaderLock | None) -> None:
@@ -153,7 +156,7 @@ class MemoryLeaseTable:
     async def foreign_pulse(self) -> Mapping[str, str]:
         """See `LeaseTable.foreign_pulse`."""
         with self._lock:
-            return self.foreign_entries | {
+            return self._foreign_pulse_of_entries() | {
                 key: f"{lease.owner} {lease.checkpoint_owner} {lease.counter}"
                 for key, lease in self._leases.items()
                 if any(owner is not None and not is_native_owner(owner) for owner in _owners(lease))
@@ -166,6 +169,11 @@ class MemoryLeaseTable:
         """Write a row as an outsider would: whole, and whatever stands there."""
         with self._lock:
             self._leases[lease.key] = lease
+
+    def put_leader_lock(self, lock: LeaderLock) -> None:
+        """Write the leader lock as an outsider would."""
+        with self._lock:
+            self._leader_lock = lock
 
     def erase(self, key: str) -> None:
         """Delete a row or a worker entry as an outsider would."""
@@ -183,6 +191,17 @@ class MemoryLeaseTable:
 
     def _is_taken(self, key: str) -> bool:
         return any(key in items for items in (self._leases, self._sessions, self.odd_rows, self.foreign_entries))
+
+    def _foreign_pulse_of_entries(self) -> dict[str, str]:
+        """What a Java fleet keeps beside the leases; the leader lock is part of that if one of its workers has it."""
+        lock = self._leader_lock
+        if lock is None or is_native_owner(lock.owner):
+            return self.foreign_entries
+        return self.foreign_entries | {LOCK_KEY: f"{lock.owner} {lock.version}"}
+
+    def _check_parses(self, key: str) -> None:
+        if key in self.odd_rows:
+            raise RowUnreadable(f"row {key} does not parse: {self.odd_rows[key]}; repair or delete it")
 
     def _check_exists(self) -> None:
         if not self._exists:

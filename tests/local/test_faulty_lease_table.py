@@ -5,13 +5,14 @@ import asyncio
 import pytest
 
 from kcl_py.core.checkpoint import TRIM_HORIZON
+from kcl_py.core.leadership import LeaderLock
 from kcl_py.core.lease import Lease
 from kcl_py.core.session import Session
-from kcl_py.errors import ServiceUnavailable, TableMissing, Throttled
+from kcl_py.errors import ConditionFailed, ServiceUnavailable, TableMissing, Throttled
 from kcl_py.local.faulty_lease_table import Fault, FaultyLeaseTable
 from kcl_py.local.memory_lease_table import MemoryLeaseTable
 
-ANN = "ann@0123abcd"
+ANN, BOB = "ann@0123abcd", "bob@4567cdef"
 FIRST = Lease(key="shardId-1", owner=ANN, checkpoint=TRIM_HORIZON)
 SECOND = Lease(key="shardId-2", owner=ANN, checkpoint=TRIM_HORIZON)
 
@@ -32,7 +33,7 @@ async def test_without_rules_everything_passes(memory: MemoryLeaseTable) -> None
     assert await table.foreign_pulse() == {}
     assert await table.lease_keys_of(ANN) == ("shardId-1",)
     await table.close()
-    assert table.calls == [
+    assert [(call.operation, call.key) for call in table.calls] == [
         ("prepare", None),
         ("create", "shardId-1"),
         ("write_session", ANN),
@@ -42,6 +43,53 @@ async def test_without_rules_everything_passes(memory: MemoryLeaseTable) -> None
         ("foreign_pulse", None),
         ("lease_keys_of", ANN),
     ]
+
+
+async def test_what_calls_read_and_write_is_counted_as_dynamodb_bills_it(memory: MemoryLeaseTable) -> None:
+    table = FaultyLeaseTable(memory)
+    lock = LeaderLock(owner=ANN, version="a", duration_ms=10_000)
+    await table.create(FIRST)
+    await table.create(FIRST)
+    await table.write_session(None, Session(key=ANN))
+    await table.write_leader_lock(None, lock)
+    with pytest.raises(ConditionFailed):
+        await table.write_leader_lock(None, lock)
+    released = FIRST.released()
+    await table.write(released)
+    await table.write(released.after.assigned(ANN))
+    await table.write(released.after.assigned(ANN).after.assigned(BOB))
+    await table.write(released.after.assigned(ANN).after.assigned(BOB).after.caught_up(1))
+    await table.create(SECOND)
+    await table.lease_keys_of(ANN)
+    await table.snapshot()
+    await table.sessions([ANN, BOB, BOB])
+    await table.leader_lock()
+    assert [(call.operation, call.rows, call.index_rows) for call in table.calls] == [
+        ("create", 1, 1),
+        ("create", 1, 0),
+        ("write_session", 1, 0),
+        ("write_leader_lock", 1, 0),
+        ("write_leader_lock", 1, 0),
+        ("write", 1, 1),
+        ("write", 1, 1),
+        ("write", 1, 2),
+        ("write", 1, 0),
+        ("create", 1, 1),
+        ("lease_keys_of", 0, 1),
+        ("snapshot", 4, 0),
+        ("sessions", 2, 0),
+        ("leader_lock", 1, 0),
+    ]
+
+
+async def test_a_call_that_never_arrived_costs_nothing_and_one_whose_answer_was_lost_does(
+    memory: MemoryLeaseTable,
+) -> None:
+    table = FaultyLeaseTable(memory, [Fault(kind="fail", key="shardId-1"), Fault(kind="lose_answer", key="shardId-2")])
+    for lease in (FIRST, SECOND):
+        with pytest.raises(ServiceUnavailable):
+            await table.create(lease)
+    assert [call.rows for call in table.calls] == [0, 1]
 
 
 async def test_a_failed_call_does_nothing_and_a_lost_answer_hides_what_was_done(memory: MemoryLeaseTable) -> None:
