@@ -56,6 +56,7 @@ class Application:
         pause_seconds: float = 0.0,
         block_seconds: float = 0.0,
         is_quick: bool = True,
+        workers: int = 1,
     ) -> WorkerProgram:
         """Start a worker.
 
@@ -67,6 +68,7 @@ class Application:
             pause_seconds: how long each batch takes.
             block_seconds: how long the first batch of the process takes.
             is_quick: with short intervals.
+            workers: how many in the one process.
         """
         program = WorkerProgram(
             processor,
@@ -80,6 +82,7 @@ class Application:
                 "INTEGRATION_BLOCK": str(block_seconds),
             },
             directory=self.folder,
+            workers=workers,
         )
         return self._programs.enter_context(program)
 

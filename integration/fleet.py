@@ -1,7 +1,7 @@
 """The workers of one application: who leads, who has which shard, and how long a shard waits for another worker."""
 
 import itertools
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from integration.application import Application
 from integration.lease_items import Item
@@ -31,24 +31,41 @@ class Fleet:
         self.workers: list[WorkerProgram] = []
 
     def join(self, count: int = 1) -> list[WorkerProgram]:
-        """Start workers, and wait until they are ready."""
-        new = [
-            self.app.worker("--worker-id", f"worker-{number}", *self._options, pause_seconds=self._pause_seconds)
-            for number in itertools.islice(self._numbers, count)
-        ]
-        self.workers += new
+        """Start workers, each in a process of its own, and wait until they are ready."""
+        new = [self._started(1) for _ in range(count)]
         for worker in new:
             worker.ready()
         return new
+
+    def join_crowds(self, counts: Sequence[int]) -> list[WorkerProgram]:
+        """Start processes of several workers each, and wait until these are ready."""
+        new = [self._started(count) for count in counts]
+        for worker in new:
+            worker.ready()
+        return new
+
+    def _started(self, workers: int) -> WorkerProgram:
+        worker_id = f"worker-{next(self._numbers)}"
+        self.workers.append(
+            self.app.worker(
+                "--worker-id", worker_id, *self._options, pause_seconds=self._pause_seconds, workers=workers
+            )
+        )
+        return self.workers[-1]
 
     @property
     def running(self) -> list[WorkerProgram]:
         return [worker for worker in self.workers if worker.is_running]
 
     @property
+    def killed(self) -> set[int]:
+        """The ids of the processes that SIGKILL has ended."""
+        return {worker.pid for worker in self.workers if worker.is_killed}
+
+    @property
     def sessions(self) -> dict[str, WorkerProgram]:
         """The session of every worker that runs, as far as it has one."""
-        return {worker.session: worker for worker in self.running if worker.session is not None}
+        return {session: worker for worker in self.running for session in worker.sessions}
 
     # -- who leads ----------------------------------------------------------------------------------------------------
 
@@ -83,7 +100,11 @@ class Fleet:
     def shares(self) -> dict[str, int]:
         """How many shards each running worker has; empty while any shard is with none of them, or changes hands."""
         sessions, holders = self.sessions, self.holders()
-        if len(sessions) < len(self.running) or not holders or not set(holders.values()) <= set(sessions):
+        if (
+            len(sessions) < sum(worker.workers for worker in self.running)
+            or not holders
+            or not set(holders.values()) <= set(sessions)
+        ):
             return {}
         return {session: list(holders.values()).count(session) for session in sessions}
 

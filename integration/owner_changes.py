@@ -5,7 +5,7 @@ breaks its law, so that an assertion shows it.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from integration.journal import Fact, Journal
 
@@ -46,9 +46,14 @@ def redelivered_beyond(journal: Journal, records_max: int) -> dict[Epoch, int]:
     return {epoch: len(again) for epoch, again in redelivered(journal).items() if len(again) > records_max}
 
 
-def redelivered_after_order(journal: Journal) -> dict[Epoch, list[Fact]]:
-    """S8: what was delivered again though the epoch had ended in order, by a hand-off or by SIGTERM."""
-    in_order = {(fact.shard, fact.token) for fact in journal.facts("shutdown_requested")}
+def redelivered_after_order(journal: Journal, killed: Collection[int] = ()) -> dict[Epoch, list[Fact]]:
+    """S8: what was delivered again though the epoch had ended in order, by a hand-off or by SIGTERM.
+
+    Args:
+        journal: what processors wrote down.
+        killed: processes that were killed, perhaps between the call of `shutdown_requested` and the checkpoint.
+    """
+    in_order = {(fact.shard, fact.token) for fact in journal.facts("shutdown_requested") if fact.pid not in killed}
     return {epoch: again for epoch, again in redelivered(journal).items() if epoch in in_order}
 
 

@@ -74,6 +74,11 @@ class Program:
     def is_running(self) -> bool:
         return self._process.poll() is None
 
+    @property
+    def is_killed(self) -> bool:
+        """True if SIGKILL has ended it."""
+        return self._process.poll() == -signal.SIGKILL
+
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to this process and to no other."""
         self._process.send_signal(number)

@@ -83,6 +83,7 @@ def test_a_repeat_after_an_end_in_order_is_seen(scribe: Scribe) -> None:
     scribe.is_asked_to_end(SHARD, 1)
     scribe.delivers(*PUTS[1:], token=2)
     assert breaches(scribe) == {"again after order"}
+    assert owner_changes.redelivered_after_order(scribe.journal, killed={1}) == {}
 
 
 def test_a_repeat_is_the_fault_of_whoever_delivered_it_last(scribe: Scribe) -> None:

@@ -1,7 +1,8 @@
-"""`kcl-py run` in a process of its own, and its log."""
+"""`kcl-py run` in a process of its own, or several workers in one, and the log of it."""
 
 import json
 import signal
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ LogEntry = dict[str, Any]
 
 
 class WorkerProgram(Program):
-    """One worker that logs JSON.
+    """One worker, or several of them, that log JSON.
 
     Args:
         processor: a class of integration/processors.py.
@@ -23,6 +24,7 @@ class WorkerProgram(Program):
         options: more words of its command line.
         environment: more of its environment.
         directory: its current directory.
+        workers: how many; more than one are embedded in a program of our own.
     """
 
     def __init__(
@@ -35,13 +37,17 @@ class WorkerProgram(Program):
         options: tuple[str, ...] = (),
         environment: Mapping[str, str],
         directory: Path,
+        workers: int = 1,
     ) -> None:
         words = ("--stream", stream, "--application", application, "--log-format", "json", *options)
+        crowd = (sys.executable, "-m", "integration.crowd", processor, str(workers))
+        program = (KCL_PY, "run", f"integration.processors:{processor}") if workers == 1 else crowd
         super().__init__(
-            [KCL_PY, "run", f"integration.processors:{processor}", *words],
+            [*program, *words],
             environment={**clean_environment(), **services.environment, **environment},
             directory=directory,
         )
+        self.workers = workers
         self._log: list[LogEntry] = []
         self._read_lines = 0
 
@@ -72,14 +78,18 @@ class WorkerProgram(Program):
         return eventually(look, f"{event!r} {fields or ''}; {self}", within=within)[0]
 
     @property
+    def sessions(self) -> list[str]:
+        """The newest session of each of its workers, as far as they have begun one."""
+        return list({entry["worker"]: str(entry["session"]) for entry in self.events("session started")}.values())
+
+    @property
     def session(self) -> str | None:
-        """The newest session that it has begun."""
-        started = self.events("session started")
-        return str(started[-1]["session"]) if started else None
+        """The newest session of the only worker, once it has begun one."""
+        return self.sessions[0] if self.sessions else None
 
     def ready(self) -> "WorkerProgram":
         """Wait until everything that is put from now on is certain to be delivered."""
-        self.wait_for("worker ready")
+        self.wait_for("worker ready", count=self.workers)
         return self
 
     def drained(self, by: signal.Signals = signal.SIGTERM) -> int:
