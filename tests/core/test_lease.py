@@ -1,4 +1,7 @@
-"""Every transition of a lease adds one to the counter, moves no checkpoint back, and clears what a new owner lacks."""
+"""Every transition of a lease moves no checkpoint back, clears what a new owner lacks, and adds one to the counter.
+
+But two: what others write beside a holder leaves the counter to it.
+"""
 
 from collections.abc import Callable
 
@@ -12,7 +15,9 @@ from kcl_py.core.lease import RECREATED_COUNTER_STEP, Binding, Change, Lease
 from kcl_py.core.shard import ChildShard, HashRange
 
 BINDING = Binding("arn:aws:kinesis:eu-west-1:123456789012:stream/s@1700000000", "app", "table-1")
-A, B = "a@00000000", "b@11111111"
+A, B, C = "a@00000000", "b@11111111", "c@22222222"
+HELD = Lease(key="s", checkpoint=Checkpoint("5"), owner=A, held_by=A, counter=3)
+MID_HAND_OFF = Lease(key="s", checkpoint=Checkpoint("5"), owner=B, checkpoint_owner=A, held_by=A, counter=3)
 
 checkpoints = st.one_of(
     st.sampled_from([TRIM_HORIZON, LATEST, AT_TIMESTAMP, SHARD_END]),
@@ -33,6 +38,7 @@ leases = st.builds(
     start_at_ms=st.none() | st.just(5),
     caught_up_at_ms=st.none() | st.just(6),
     binding=st.none() | st.just(BINDING),
+    throughput_kbps=st.none() | st.just(1.5),
 )
 transitions: st.SearchStrategy[Callable[[Lease], Change]] = st.one_of(
     st.sampled_from([A, B]).map(lambda by: lambda lease: lease.picked_up(by, BINDING)),
@@ -44,6 +50,14 @@ transitions: st.SearchStrategy[Callable[[Lease], Change]] = st.one_of(
     st.just(lambda lease: lease.released()),
     st.just(lambda lease: lease.bound(BINDING)),
     st.just(lambda lease: lease.taken_over(BINDING)),
+    checkpoints.map(lambda position: lambda lease: lease.checkpointed(position, 2.5)),
+    checkpoints.map(lambda position: lambda lease: lease.handed_over().with_checkpoint(position)),
+    checkpoints.map(lambda position: lambda lease: lease.assigned(B).with_checkpoint(position)),
+    st.sampled_from([A, B]).map(lambda to: lambda lease: lease.assigned(to)),
+    st.sampled_from([B, C]).map(lambda to: lambda lease: lease.offered(to)),
+    st.sampled_from([B, C]).map(lambda to: lambda lease: lease.readdressed(to)),
+    st.just(lambda lease: lease.handed_over()),
+    st.just(lambda lease: lease.taken_back()),
 )
 
 
@@ -55,7 +69,7 @@ def test_every_transition_keeps_the_laws_of_the_row(lease: Lease, transition: Ca
         return
     after = change.after
     assert change.before == lease
-    assert after.counter == lease.counter + 1
+    assert after.counter == lease.counter + (0 if change.is_counter_free else 1)
     assert after.checkpoint >= lease.checkpoint
     assert (after.key, after.parent_shard_ids, after.hash_range) == (
         lease.key,
@@ -64,6 +78,9 @@ def test_every_transition_keeps_the_laws_of_the_row(lease: Lease, transition: Ca
     )
     if after.effective_owner != lease.effective_owner:
         assert after.held_by in (None, after.effective_owner)
+        assert not change.is_counter_free
+    if change.is_counter_free:
+        assert set(change.changed_fields) <= {"owner", "checkpoint_owner"}
     if lease.is_finished:
         assert after.is_finished
 
@@ -92,7 +109,7 @@ def test_a_change_writes_exactly_what_differs(lease: Lease, transition: Callable
     assert msgspec.structs.replace(lease, **written) == change.after
     assert all(getattr(lease, name) != value for name, value in written.items())
     assert change.has_made(change.after)
-    assert not change.has_made(lease)
+    assert not change.has_made(lease) or change.is_counter_free  # nobody has to settle one of those
 
 
 def test_picking_up_makes_the_session_owner_and_holder() -> None:
@@ -208,3 +225,101 @@ def test_a_checkpoint_tried_again_leaves_a_hand_off_open_that_began_meanwhile() 
     released = held.released().guarded_by(mid_hand_off)
     assert (released.before.owner, released.before.checkpoint_owner) == (B, A)
     assert (released.after.owner, released.after.checkpoint_owner) == (None, None)
+
+
+def test_an_assignment_names_an_owner_who_is_yet_to_pick_it_up() -> None:
+    after = Lease(key="s", checkpoint=Checkpoint("5"), counter=3).assigned(B).after
+    assert (after.owner, after.checkpoint_owner, after.held_by, after.counter) == (B, None, None, 4)
+    assert after.owner_switches == 0
+
+
+@pytest.mark.parametrize("row", [HELD, MID_HAND_OFF])
+def test_an_assignment_away_from_its_holder_takes_the_lease_from_it_and_counts_as_a_switch(row: Lease) -> None:
+    after = row.assigned(C).after
+    assert (after.owner, after.checkpoint_owner, after.held_by, after.counter) == (C, None, None, 4)
+    assert after.owner_switches == 1
+
+
+def test_the_same_owner_assigned_anew_is_no_switch() -> None:
+    row = Lease(key="s", checkpoint=Checkpoint("5"), owner=B, counter=3)
+    assert row.assigned(B).after == msgspec.structs.replace(row, counter=4)
+
+
+def test_a_hand_off_is_opened_beside_a_holder_who_goes_on() -> None:
+    change = HELD.offered(B)
+    assert change.after == MID_HAND_OFF
+    assert change.is_counter_free
+    assert change.after.effective_owner == A
+    assert change.changed_fields == ("owner", "checkpoint_owner")
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        Lease(key="s", checkpoint=Checkpoint("5")),
+        Lease(key="s", checkpoint=Checkpoint("5"), owner=A),
+        Lease(key="s", checkpoint=Checkpoint("5"), owner=A, held_by=B),
+        MID_HAND_OFF,
+    ],
+    ids=["without an owner", "not picked up", "held by a former owner", "mid hand-off"],
+)
+def test_only_a_lease_that_its_owner_holds_is_handed_off(row: Lease) -> None:
+    with pytest.raises(ValueError, match="s: only a lease that its owner holds is handed off"):
+        row.offered(C)
+
+
+def test_another_receiver_is_named_beside_the_holder() -> None:
+    change = MID_HAND_OFF.readdressed(C)
+    assert change.after == msgspec.structs.replace(MID_HAND_OFF, owner=C)
+    assert change.is_counter_free
+
+
+def test_a_hand_off_is_completed_by_one_write_that_carries_progress() -> None:
+    change = MID_HAND_OFF.handed_over().with_checkpoint(Checkpoint("8"))
+    after = change.after
+    assert (after.owner, after.checkpoint_owner, after.held_by, after.counter) == (B, None, None, 4)
+    assert after.checkpoint == Checkpoint("8")
+    assert not change.is_counter_free
+    assert after.picked_up(B, BINDING).after.owner == B
+
+
+def test_a_hand_off_that_is_called_off_leaves_its_holder_in_the_same_epoch() -> None:
+    change = MID_HAND_OFF.taken_back()
+    assert change.after == msgspec.structs.replace(HELD, counter=4)
+    assert not change.is_counter_free
+
+
+@pytest.mark.parametrize("step", [lambda row: row.readdressed(C), Lease.handed_over, Lease.taken_back])
+@pytest.mark.parametrize("row", [HELD, Lease(key="s", checkpoint=Checkpoint("5"))])
+def test_a_hand_off_that_is_not_open_is_not_gone_on_with(row: Lease, step: Callable[[Lease], Change]) -> None:
+    with pytest.raises(ValueError, match="s: no hand-off is open"):
+        step(row)
+
+
+@pytest.mark.parametrize("row", [HELD, MID_HAND_OFF])
+def test_the_end_of_a_shard_ends_an_open_hand_off_as_well(row: Lease) -> None:
+    after = row.ended(["s-1"]).after
+    assert (after.owner, after.checkpoint_owner, after.held_by, after.checkpoint) == (None, None, None, SHARD_END)
+
+
+def test_a_checkpoint_notes_what_flows_and_keeps_it_where_that_is_not_known() -> None:
+    noted = HELD.checkpointed(Checkpoint("6"), 12.5).after
+    assert noted.throughput_kbps == 12.5
+    assert noted.checkpointed(Checkpoint("7")).after.throughput_kbps == 12.5
+    assert noted.checkpointed(Checkpoint("7"), 0.0).after.throughput_kbps == 0.0
+    assert noted.assigned(B).after.throughput_kbps == 12.5  # whoever follows begins with it
+
+
+def test_only_what_is_written_beside_a_holder_leaves_the_counter_out() -> None:
+    others = (
+        HELD.checkpointed(Checkpoint("6")),
+        HELD.released(),
+        HELD.assigned(B),
+        HELD.ended([]),
+        HELD.picked_up(B, BINDING),
+        MID_HAND_OFF.handed_over(),
+        MID_HAND_OFF.taken_back(),
+    )
+    assert not any(change.is_counter_free for change in others)
+    assert HELD.offered(B).is_counter_free
+    assert MID_HAND_OFF.readdressed(C).is_counter_free

@@ -1,6 +1,7 @@
 """A small world is searched through: one holder whose answers get lost, and everybody else who may write its row.
 
 The world knows who really wrote the row last; `settle` sees only the attempts and the row, and must say the same.
+Everybody writes by the shipped transitions; about 160,000 worlds are reached.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,7 +15,10 @@ from kcl_py.core.lease import Binding, Change, Lease, Settlement, settle
 BINDING = Binding("stream@1", "app", None)
 A, B, C = "a@00000000", "b@11111111", "c@22222222"
 HELD = Lease(key="s", checkpoint=Checkpoint("5"), owner=A, held_by=A, counter=3, binding=BINDING)
-EVENTS_MAX = 7
+EVENTS_MAX = 8
+ATTEMPTS_MAX = 3
+WORLDS_MIN = 1_400
+Move = Callable[[Lease], Change]
 
 
 class World(msgspec.Struct, frozen=True):
@@ -42,33 +46,41 @@ def applied(change: Change, row: Lease | None) -> Lease | None:
     return msgspec.structs.replace(row, **{name: getattr(change.after, name) for name in change.changed_fields})
 
 
-def writes_of_others(row: Lease) -> Iterator[tuple[Lease | None, bool]]:
-    """Every write that a correct leader, receiver or operator may do, and whether it moves the counter."""
-    change = msgspec.structs.replace
-    if row.owner == A and row.checkpoint_owner is None and row.held_by == A:
-        yield change(row, owner=B, checkpoint_owner=A), False  # a hand-off is opened
-    if row.checkpoint_owner == A:
-        yield change(row, owner=C if row.owner == B else B), False  # another receiver is named
-        yield change(row, owner=A, checkpoint_owner=None), False  # the hand-off is called off: the receiver died
-    # A's session is revoked, or the row has no owner: it is assigned, and picked up
-    for receiver in (A, B):
-        if row.owner != receiver or row.checkpoint_owner is not None:
-            yield change(row, owner=receiver, checkpoint_owner=None, held_by=None, counter=row.counter + 1), True
+def writes_of_others(row: Lease) -> Iterator[Change | None]:
+    """Every write that a correct leader, another worker or an operator may do; None deletes the row."""
+    is_held = row.held_by is not None and row.held_by == row.effective_owner
+    for receiver in (A, B, C):
+        if is_held and row.checkpoint_owner is None and receiver != row.owner:
+            yield row.offered(receiver)
+        if row.checkpoint_owner is not None and receiver not in (row.owner, row.checkpoint_owner):
+            yield row.readdressed(receiver)
+        # the row has no owner, was not picked up, or its holder's session is revoked, which is given nothing any more
+        if receiver != row.effective_owner or not is_held:
+            yield row.assigned(receiver)
     if row.effective_owner == B:
-        yield row.picked_up(B, BINDING).after, True
-        if row.held_by == B and not row.is_finished and row.checkpoint < Checkpoint("8"):
-            yield row.checkpointed(Checkpoint("8")).after, True
-            yield row.ended(["c1", "c2"]).after, True
-        yield row.released().after, True
-    yield None, True  # it is deleted
+        yield from writes_of_another_holder(row)
+    yield None
 
 
-def next_worlds(world: World, moves: list[Callable[[Lease], Change]], before: Lease) -> Iterator[World]:
-    if len(world.attempts) < 3:
-        for move in moves:
-            change = move(before)
-            if world.attempts and world.row is not None:
-                change = change.guarded_by(world.row)  # after a read: the owners as they stand, the counter as it was
+def writes_of_another_holder(row: Lease) -> Iterator[Change]:
+    if row.held_by != B:
+        yield row.picked_up(B, BINDING)
+        return
+    if row.checkpoint < Checkpoint("8"):
+        yield row.checkpointed(Checkpoint("8"))
+    if not row.is_finished:
+        yield row.ended(["c1", "c2"])
+    if row.checkpoint_owner is not None:
+        yield row.handed_over()
+    yield row.released()
+
+
+def next_worlds(world: World, moves: list[Move], before: Lease) -> Iterator[World]:
+    known = before
+    if world.attempts and world.row is not None:
+        known = world.attempts[0].guarded_by(world.row).before  # after a read: the owners as they stand
+    if not world.attempts or settle(world.attempts, world.row) is Settlement.NOT_LANDED:
+        for change in attempted(moves, known) if len(world.attempts) < ATTEMPTS_MAX else ():
             yield msgspec.structs.replace(
                 world, attempts=(*world.attempts, change), in_flight=(*world.in_flight, change)
             )
@@ -80,8 +92,37 @@ def next_worlds(world: World, moves: list[Callable[[Lease], Change]], before: Le
         else:
             yield msgspec.structs.replace(world, in_flight=rest, row=row, counted_by="A")
     if world.row is not None and world.attempts:
-        for row, is_counted in writes_of_others(world.row):
-            yield msgspec.structs.replace(world, row=row, counted_by="others" if is_counted else world.counted_by)
+        for other in writes_of_others(world.row):
+            if other is None:
+                yield msgspec.structs.replace(world, row=None, counted_by="others")
+            else:
+                counted_by = world.counted_by if other.is_counter_free else "others"
+                yield msgspec.structs.replace(world, row=other.after, counted_by=counted_by)
+
+
+def attempted(moves: list[Move], known: Lease) -> Iterator[Change]:
+    for move in moves:
+        try:
+            yield move(known)
+        except ValueError:
+            continue  # a hand-off that is not open cannot be completed
+
+
+def reached(name: str, events_max: int) -> Iterator[tuple[World, World]]:
+    """Every step that can be taken within so many events, from one world to the next, each next one once."""
+    before, moves = MOVES[name]
+    seen = set()
+    frontier = [World(before, (), (), None)]
+    for _ in range(events_max):
+        following = []
+        for world in frontier:
+            for then in next_worlds(world, moves, before):
+                key = msgspec.msgpack.encode(then, enc_hook=repr)
+                if key not in seen:
+                    seen.add(key)
+                    following.append(then)
+                    yield world, then
+        frontier = following
 
 
 def truth(world: World) -> Settlement:
@@ -90,10 +131,17 @@ def truth(world: World) -> Settlement:
     return Settlement.LANDED if world.counted_by == "A" else Settlement.NOT_LANDED
 
 
-MOVES: dict[str, tuple[Lease, list[Callable[[Lease], Change]]]] = {
+MID_HAND_OFF = HELD.offered(B).after
+PASSED_ON: list[Move] = [
+    lambda row: (row.assigned(B) if row.checkpoint_owner is None else row.handed_over()).with_checkpoint(
+        Checkpoint("8")
+    ),
+    lambda row: row.assigned(C) if row.checkpoint_owner is None else row.handed_over(),
+]
+MOVES: dict[str, tuple[Lease, list[Move]]] = {
     "checkpoints": (
         HELD,
-        [lambda row: row.checkpointed(Checkpoint("6")), lambda row: row.checkpointed(Checkpoint("8"))],
+        [lambda row: row.checkpointed(Checkpoint("6")), lambda row: row.checkpointed(Checkpoint("8"), 12.5)],
     ),
     "a checkpoint and the end": (
         HELD,
@@ -104,6 +152,30 @@ MOVES: dict[str, tuple[Lease, list[Callable[[Lease], Change]]]] = {
     "a note of being caught up, and a prepared checkpoint": (
         HELD,
         [lambda row: row.caught_up(5), lambda row: row.prepared(Checkpoint("8"), b"x")],
+    ),
+    "passing it on, with progress and without": (HELD, PASSED_ON),
+    "the end of a hand-off, with progress and without": (
+        MID_HAND_OFF,
+        [lambda row: row.handed_over().with_checkpoint(Checkpoint("8")), lambda row: row.handed_over()],
+    ),
+    "a checkpoint and the end of a hand-off": (
+        HELD,
+        [
+            lambda row: row.checkpointed(Checkpoint("8")),
+            lambda row: row.handed_over().with_checkpoint(Checkpoint("8")),
+        ],
+    ),
+    "a hand-off called off, or completed": (
+        MID_HAND_OFF,
+        [lambda row: row.taken_back(), lambda row: row.handed_over().with_checkpoint(Checkpoint("8"))],
+    ),
+    "a checkpoint, the end of the shard and the end of a hand-off": (
+        MID_HAND_OFF,
+        [
+            lambda row: row.checkpointed(Checkpoint("8")),
+            lambda row: row.ended(["c1", "c2"]),
+            lambda row: row.handed_over(),
+        ],
     ),
     "a pick-up of a row without an owner": (
         Lease(key="s", checkpoint=TRIM_HORIZON, counter=3),
@@ -122,40 +194,41 @@ MOVES: dict[str, tuple[Lease, list[Callable[[Lease], Change]]]] = {
 
 @pytest.mark.parametrize("name", MOVES)
 def test_every_interleaving_is_settled_as_it_truly_went(name: str) -> None:
-    before, moves = MOVES[name]
-    seen = set()
-    frontier = [World(before, (), (), None)]
-    for _ in range(EVENTS_MAX):
-        reached = []
-        for world in frontier:
-            for following in next_worlds(world, moves, before):
-                key = msgspec.json.encode(following, enc_hook=repr)
-                if key in seen:
-                    continue
-                seen.add(key)
-                reached.append(following)
-                if following.attempts:
-                    assert settle(following.attempts, following.row) is truth(following), following
-        frontier = reached
-    assert len(seen) > 800  # a search that sees little proves little
+    worlds = 0
+    for _, world in reached(name, EVENTS_MAX):
+        worlds += 1
+        if world.attempts:
+            verdict = settle(world.attempts, world.row)
+            assert verdict is truth(world) or is_given_away_alike(world, verdict), world
+    assert worlds > WORLDS_MIN, f"{worlds} worlds: a search that sees little proves little"
+
+
+def is_given_away_alike(world: World, verdict: Settlement) -> bool:
+    """True if the leader, after A was revoked, wrote just what A had tried: A has nothing left, either way."""
+    row = world.row
+    return (
+        verdict is Settlement.LANDED
+        and row is not None
+        and row.effective_owner not in (A, None)
+        and any(change.has_made(row) and change.after.checkpoint == row.checkpoint for change in world.attempts)
+    )
 
 
 @pytest.mark.parametrize("name", MOVES)
-def test_no_attempt_undoes_a_hand_off_or_moves_a_checkpoint_back(name: str) -> None:
-    before, moves = MOVES[name]
-    frontier = [World(before, (), (), None)]
-    for _ in range(4):
-        reached = []
-        for world in frontier:
-            for following in next_worlds(world, moves, before):
-                row, then = world.row, following.row
-                if row is not None and then is not None:
-                    assert then.checkpoint >= row.checkpoint
-                    by_a = len(following.in_flight) < len(world.in_flight) and then != row
-                    if by_a and row.checkpoint_owner == A and then.effective_owner is not None:
-                        assert (then.owner, then.checkpoint_owner) == (row.owner, A)
-                reached.append(following)
-        frontier = reached
+def test_no_attempt_moves_a_checkpoint_back_or_gives_a_lease_to_another_than_the_receiver(name: str) -> None:
+    steps = 0
+    for world, following in reached(name, 5):
+        row, then = world.row, following.row
+        if row is None or then is None:
+            continue
+        assert then.checkpoint >= row.checkpoint
+        is_by_a = len(following.in_flight) < len(world.in_flight) and then != row
+        if is_by_a and row.checkpoint_owner == A:
+            steps += 1
+            assert then.effective_owner in (A, row.owner, None)
+            if then.checkpoint_owner is not None:
+                assert (then.owner, then.checkpoint_owner) == (row.owner, A)
+    assert steps > 0 or MOVES[name][0].held_by != A
 
 
 def test_a_row_that_is_gone_is_lost() -> None:
