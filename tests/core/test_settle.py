@@ -210,7 +210,11 @@ def is_given_away_alike(world: World, verdict: Settlement) -> bool:
         verdict is Settlement.LANDED
         and row is not None
         and row.effective_owner not in (A, None)
-        and any(change.has_made(row) and change.after.checkpoint == row.checkpoint for change in world.attempts)
+        and any(
+            (change.after.effective_owner, change.after.checkpoint, change.after.counter)
+            == (row.effective_owner, row.checkpoint, row.counter)
+            for change in world.attempts
+        )
     )
 
 
