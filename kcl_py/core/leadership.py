@@ -20,28 +20,28 @@ class LeaderLock(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LockWatch:
-    """What one observer knows of the lock. `now` is the observer's own clock in seconds, and only grows."""
+    """What one observer knows of the lock. `now` is the observer's own clock in seconds, and only grows.
+
+    Attributes:
+        lock: as last seen.
+        is_led: the version was seen to move at some time: a leader lived then.
+    """
 
     def __init__(self) -> None:
         self.lock: LeaderLock | None = None
         self._since = 0.0  # when this version was first seen, or watching began anew
-        self._is_first = True  # no other version was seen before this one
+        self.is_led = False
 
     def saw(self, lock: LeaderLock | None, now: float) -> None:
         """Note what a consistent read that was begun at `now` found."""
         if lock is None or self.lock is None or lock.version != self.lock.version:
-            self._is_first = self.lock is None or lock is None
+            self.is_led = self.is_led or (lock is not None and self.lock is not None)
             self._since = now
         self.lock = lock
 
     def restart(self, now: float) -> None:
         """Our own writes failed, or we were not looking: a silence that began before says nothing."""
         self._since = now
-
-    @property
-    def is_led(self) -> bool:
-        """True if the version was seen to move: a leader lived."""
-        return self.lock is not None and not self._is_first
 
     def is_free(self, now: float, patience_seconds: float = 0.0) -> bool:
         """True if the lock may be taken.
@@ -55,7 +55,3 @@ class LockWatch:
             return True
         # an item of a Java worker's is what a fleet left behind that was taken over: its workers are stopped
         return not is_native_owner(lock.owner) or now - self._since > lock.duration_ms / 1000 + patience_seconds
-
-    def silent_seconds(self, now: float) -> float:
-        """How long the version has stayed the same while we watched."""
-        return now - self._since

@@ -2,7 +2,8 @@
 
 Each transition returns a `Change`: the row as last seen, which guards the write, and the row as it shall be. Whoever
 writes it changes only the attributes that differ, on condition that both owners and the counter are still as seen
-(fleet.md, section 3; two hand-off steps leave the counter out). The same values settle an answer that got lost: see `settle`.
+(fleet.md, section 3); two steps of a hand-off leave the counter out. The same values settle an answer that got lost:
+see `settle`.
 """
 
 from collections.abc import Sequence
@@ -28,7 +29,7 @@ class Binding(msgspec.Struct, frozen=True):
 
 
 class Lease(msgspec.Struct, frozen=True, kw_only=True):
-    """One lease row, columns as in the protocol reference, section 1.1; those from `held_by` to `binding` are ours alone."""
+    """One lease row, columns as in the protocol reference, section 1.1; from `held_by` to `binding` they are ours."""
 
     key: str  # the shard id
     owner: str | None = None

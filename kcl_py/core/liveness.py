@@ -7,6 +7,9 @@ every window begins anew, so that a throttled table or a suspended machine does 
 
 import msgspec
 
+LOOK_GAP = 1 / 2  # of the failover time: a longer gap between two looks hides who beat in between
+OWN_WRITE_GAP = 2 / 3  # as long as this no write of ours landed: then those of others may be held up as well
+
 
 class _Window(msgspec.Struct):
     beat: int
@@ -20,11 +23,17 @@ class Liveness:
         self._failover_seconds = failover_seconds
         self._windows: dict[str, _Window] = {}
         self._watched_at: float | None = None
+        self._wrote_at: float | None = None
+
+    def wrote(self, now: float) -> None:
+        """A conditional write of our own landed."""
+        self._note_gap(self._wrote_at, now, self._failover_seconds * OWN_WRITE_GAP)
+        self._wrote_at = now
 
     def saw(self, beats: dict[str, int], now: float) -> None:
         """Note the beats of all sessions, by a consistent read that was begun at `now`; others are forgotten."""
-        if self._watched_at is not None and now - self._watched_at > self._failover_seconds / 2:
-            self.restart(now)
+        self._note_gap(self._watched_at, now, self._failover_seconds * LOOK_GAP)
+        self._note_gap(self._wrote_at, now, self._failover_seconds * OWN_WRITE_GAP)
         self._watched_at = now
         for key in self._windows.keys() - beats.keys():
             del self._windows[key]
@@ -38,7 +47,20 @@ class Liveness:
         for window in self._windows.values():
             window.since = now
 
+    def is_silent(self, key: str, now: float) -> bool:
+        """True if this session is one of the silent ones."""
+        return key in self.silent(now)
+
+    def quiet_seconds(self, key: str, now: float) -> float:
+        """How long this session's beat has stayed the same while we watched; 0 if it is not watched."""
+        window = self._windows.get(key)
+        return 0.0 if window is None else now - window.since
+
     def silent(self, now: float) -> tuple[str, ...]:
         """The sessions whose beat stayed the same for longer than the failover time, longest first."""
         quiet = [key for key, window in self._windows.items() if now - window.since > self._failover_seconds]
         return tuple(sorted(quiet, key=lambda key: (self._windows[key].since, key)))
+
+    def _note_gap(self, before: float | None, now: float, seconds_max: float) -> None:
+        if before is not None and now - before > seconds_max:
+            self.restart(now)

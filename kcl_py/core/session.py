@@ -48,9 +48,11 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
         """The worker id that people chose, without the session's suffix."""
         return self.key.rpartition("@")[0]
 
-    def beaten(self, updated_at_seconds: int) -> Self:
+    def beaten(self, updated_at_seconds: int, cpu_percents: tuple[float, ...] = ()) -> Self:
         """The next beat."""
-        return msgspec.structs.replace(self, beat=self.beat + 1, updated_at_seconds=updated_at_seconds)
+        return msgspec.structs.replace(
+            self, beat=self.beat + 1, updated_at_seconds=updated_at_seconds, cpu_percents=cpu_percents
+        )
 
     def revoked(self) -> Self:
         """Dead to the fleet: its next beat fails."""

@@ -29,6 +29,7 @@ class ShardCheckpointer:
         self._loop = asyncio.get_running_loop()
         self._watermark = Watermark(lease.checkpoint)
         self._batch: Batch | None = None
+        self._size_bytes = 0  # of all batches delivered
         self._lock = asyncio.Lock()
         self.is_manual = is_manual
         self.written = lease.checkpoint  # the last durable checkpoint; never goes back
@@ -58,6 +59,7 @@ class ShardCheckpointer:
     def delivering(self, batch: RecordBatch) -> None:
         """A batch is about to be delivered."""
         self._batch = self._watermark.delivered(batch)
+        self._size_bytes += batch.size_bytes
 
     def completed(self) -> None:
         """The batch in flight was processed. With manual checkpoints that alone finishes nothing."""
@@ -124,7 +126,7 @@ class ShardCheckpointer:
         async with self._lock:
             if position <= self.written:
                 return  # a later one was written while we waited
-            await self._line.ask(SaveCheckpoint(position))
+            await self._line.ask(SaveCheckpoint(position, self._size_bytes))
             self.written = position
             self._watermark.checkpointed(position)
 

@@ -1,124 +1,180 @@
-"""The fleet as the keeper sees it: who is alive, and which leases are free.
+"""This worker's part in the fleet, a turn a second: watch if it is our turn to watch, lead if we hold the lock.
 
-Alone or not, a worker takes what nobody holds: rows without an owner, and rows whose owner's session is revoked or has
-no entry. A session is revoked before anything of it is taken, and only when it was silent for the failover time while
-we could see and write ourselves, or when its process is proven to be gone (fleet.md, section 2).
+Leader and standby observe, and so does a worker that has not seen a leader live yet: the last one left, restarted
+alone, must not begin to watch only after the lock has become free (fleet.md, section 4).
 """
 
-from collections.abc import Callable
+import asyncio
+import random
+import zlib
+from collections.abc import Awaitable, Callable
 
+from kcl_py.config import Config
+from kcl_py.core.balance import by_lease_count, by_weight
 from kcl_py.core.lease import Lease
-from kcl_py.core.liveness import Liveness
+from kcl_py.core.lineage import Lineage
 from kcl_py.core.session import Process, Session
 from kcl_py.core.table import TableSnapshot
-from kcl_py.errors import TROUBLE, ConditionFailed, RowUnreadable
-from kcl_py.events import SameWorkerId, ServiceTrouble, SessionRevoked
 from kcl_py.interfaces import LeaseTable
+from kcl_py.runtime.leadership import Leadership
+from kcl_py.runtime.observer import Observer
+from kcl_py.runtime.planner import IDLE_SECONDS, Planner
 from kcl_py.runtime.user_code import Emitter
 
-FORGET_REVOKED_SECONDS = 600.0  # an entry stays this long after its revocation, so that its owner can find it
+OBSERVE_SECONDS = 1.0  # between two looks at the entries; in large fleets a hundredth of it for every worker
+PLAN_SECONDS = 5.0  # between two looks at the whole table
+TURNS_PER_FAILOVER = 4  # a gap of half a failover time between two looks would restart every observation
+STRATEGIES = {"weight": by_weight, "lease_count": by_lease_count}
+_CHECKPOINTS_TO_IDLE = 3
 
 
 class Coordinator:
-    """Watches the other sessions of the table."""
+    """Leadership, observation and planning of one worker."""
 
     def __init__(
         self,
         table: LeaseTable,
+        config: Config,
         *,
-        failover_seconds: float,
+        lineage: Callable[[TableSnapshot], Lineage],
+        list_shards: Callable[[], Awaitable[object]],
+        pick_up: Callable[[Lease, str], Awaitable[None]],
         is_gone: Callable[[Process | None], bool],
         clock: Callable[[], float],
         emit: Emitter,
+        rng: random.Random,
     ) -> None:
-        self._table = table
-        self._liveness = Liveness(failover_seconds)
-        self._is_gone = is_gone
+        """Take what is needed.
+
+        Args:
+            table: the lease table.
+            config: the worker's.
+            lineage: joins the table's rows with the stream's listings.
+            list_shards: asks the stream; a new leader's listing may be old.
+            pick_up: takes a lease for this worker itself.
+            is_gone: whether a process is certainly gone.
+            clock: shared with the data plane, seconds.
+            emit: where events go.
+            rng: jitter, and the lock's versions.
+        """
+        self._config = config
+        self._list_shards = list_shards
         self._clock = clock
-        self._emit = emit
-        self._revoked_since: dict[str, float] = {}
-        self._namesakes: set[str] = set()
+        self._rng = rng
+        self.strategy = STRATEGIES[config.balance]
+        self.observer = Observer(
+            table, failover_seconds=config.failover_seconds, is_gone=is_gone, clock=clock, emit=emit
+        )
+        self.leadership = Leadership(table, failover_seconds=config.failover_seconds, clock=clock, emit=emit, rng=rng)
+        self._planner = Planner(
+            table,
+            self.observer,
+            self.strategy,
+            lineage=lineage,
+            pick_up=pick_up,
+            may_write=self._may_write,
+            idle_seconds=max(IDLE_SECONDS, _CHECKPOINTS_TO_IDLE * config.checkpoint_interval_seconds),
+            clock=clock,
+            emit=emit,
+        )
+        self.is_observing = False  # in this turn
+        self._has_led = False  # in the turn before
+        self._planned_at = float("-inf")  # which snapshot was planned last
+        self._is_scan_due = True
+        self._turn = asyncio.Lock()
+
+    @property
+    def turn_seconds(self) -> float:
+        """From one turn to the next."""
+        observe_seconds = max(OBSERVE_SECONDS, OBSERVE_SECONDS * len(self.observer.sessions) / 100)
+        return min(observe_seconds, self._config.failover_seconds / TURNS_PER_FAILOVER) * self._rng.uniform(0.9, 1.0)
+
+    @property
+    def led_snapshot(self) -> TableSnapshot | None:
+        """The table as the leader last saw it; None if this worker does not lead."""
+        return self.observer.snapshot if self.leadership.is_leader else None
+
+    def seems_dead(self, session: str) -> bool:
+        """True if this worker watches, and has not seen a session beat for two thirds of the failover time."""
+        return self.is_observing and self.observer.seems_quiet(session, self._config.failover_seconds * 2 / 3)
 
     def own_write_failed(self) -> None:
         """What we could not write, others could not either: their silence says nothing."""
-        self._liveness.restart(self._clock())
+        self.observer.own_write_failed()
+        self.leadership.own_write_failed()
 
-    async def free_leases(self, snapshot: TableSnapshot, asked_at: float, me: Session) -> tuple[Lease, ...]:
-        """Judge the sessions, revoke the dead, and name the unfinished leases that anybody may take, oldest key first.
+    def hasten(self) -> None:
+        """Something happened that a plan may follow from: read the table in the next turn."""
+        self._is_scan_due = True
 
-        Args:
-            snapshot: the table.
-            asked_at: when its reading began, on our clock.
-            me: our own session.
+    async def turn(self, me: Session) -> None:
+        """Take one turn.
+
+        Raises:
+            KclError: the table does not answer.
         """
-        others = {session.key: session for session in snapshot.sessions if session.key != me.key}
-        self._note_namesakes(others, me)
-        living = {key: session for key, session in others.items() if not session.is_revoked}
-        self._liveness.saw({key: session.beat for key, session in living.items()}, asked_at)
-        for key, reason in self._dead(living).items():
-            if await self._revoke(living[key], reason):
-                del living[key]
-        await self._forget_revoked(others, living)
-        free = [
-            lease
-            for lease in sorted(snapshot.leases, key=lambda lease: lease.key)
-            if not lease.is_finished and lease.is_owner_native and lease.effective_owner not in living
-        ]
-        late = await self._joined_meanwhile({lease.effective_owner for lease in free} - others.keys() - {me.key, None})
-        return tuple(lease for lease in free if lease.effective_owner not in late)
+        async with self._turn:
+            lead = self.leadership
+            self.is_observing = lead.is_leader or lead.is_standby(me.key) or not lead.is_led
+            is_changed = self.is_observing and await self._observe(me)
+            await lead.poll(me.key, self.observer.is_dead if self.is_observing else lambda _session: False)
+            if lead.is_leader:
+                await self._lead(me, is_changed=is_changed)
+            else:
+                self._has_led = False
 
-    async def _joined_meanwhile(self, owners: set[str | None]) -> set[str]:
-        """Of owners without an entry in the snapshot, those that have one: a table is not read in one instant."""
-        late = set()
-        for owner in sorted(owner for owner in owners if owner is not None):
-            try:
-                session = await self._table.session(owner)
-            except RowUnreadable:
-                late.add(owner)  # there is an entry, whatever it says: somebody may live
-                continue
-            if session is not None and not session.is_revoked:
-                late.add(owner)
-        return late
+    async def leave(self) -> None:
+        """Lead no more, for good; when this returns, no write of a turn is under way any more."""
+        await self.leadership.release()
+        async with self._turn:
+            return
 
-    def _dead(self, living: dict[str, Session]) -> dict[str, str]:
-        dead = dict.fromkeys(self._liveness.silent(self._clock()), "it was silent for the failover time")
-        dead |= {key: "its process is gone" for key, session in living.items() if self._is_gone(session.process)}
-        return dead
+    async def _observe(self, me: Session) -> bool:
+        """Look; True if the fleet is not what it was."""
+        observer = self.observer
+        if self._is_scan_due or self._clock() - observer.snapshot_at >= PLAN_SECONDS:
+            await self._scan()
+            is_changed = False
+        else:
+            is_changed = await observer.look_at_entries()
+        observer.note_namesakes(me)
+        return await observer.revoke_gone(me.key) or is_changed
 
-    async def _revoke(self, session: Session, reason: str) -> bool:
-        """Revoke a session if a consistent read still shows the beat that was judged."""
-        try:
-            fresh = await self._table.session(session.key)
-        except RowUnreadable:
-            return False
-        if fresh is None or fresh.is_revoked:
-            return True
-        if fresh.beat != session.beat:
-            return False
-        try:
-            await self._table.write_session(fresh, fresh.revoked())
-        except ConditionFailed:
-            return False  # it beat just now, or somebody else revoked it: the next look tells
-        self._emit(SessionRevoked(session=session.key, reason=reason))
-        return True
+    async def _lead(self, me: Session, *, is_changed: bool) -> None:
+        if not self._has_led:
+            self._planner.forget()
+            await self._list_shards()
+            self._has_led = True
+        if self.is_observing:  # a new leader that has not watched knows of no silence
+            is_changed = await self.observer.revoke_silent(me.key) or is_changed
+        if is_changed or self._clock() - self.observer.snapshot_at >= PLAN_SECONDS:
+            await self._scan()
+        snapshot = self.observer.snapshot
+        if snapshot is not None and self.observer.snapshot_at > self._planned_at:
+            self._planned_at = self.observer.snapshot_at
+            await self._planner.round(snapshot, me.key)
+        self.leadership.name_standby(self._standby(me))
+        await self.observer.forget_revoked()
 
-    async def _forget_revoked(self, others: dict[str, Session], living: dict[str, Session]) -> None:
-        now = self._clock()
-        revoked = others.keys() - living.keys()
-        self._revoked_since = {key: self._revoked_since.get(key, now) for key in sorted(revoked)}
-        for key, since in tuple(self._revoked_since.items()):
-            if now - since > FORGET_REVOKED_SECONDS and others[key].is_revoked:
-                try:
-                    await self._table.write_session(others[key], None)
-                except ConditionFailed:
-                    continue
-                except TROUBLE as trouble:  # a leftover harms nobody; the looks must go on
-                    self._emit(ServiceTrouble(operation="delete a revoked entry", reason=str(trouble)))
+    async def _scan(self) -> None:
+        self._is_scan_due = False
+        await self.observer.look_at_table()
 
-    def _note_namesakes(self, others: dict[str, Session], me: Session) -> None:
-        for key, session in others.items():
-            is_other_process = session.process is None or session.process != me.process
-            if session.worker_id == me.worker_id and is_other_process and not session.is_revoked:
-                if key not in self._namesakes and not self._is_gone(session.process):
-                    self._emit(SameWorkerId(session=key))
-                self._namesakes.add(key)
+    def _may_write(self) -> bool:
+        """A plan is acted on while it is fresh, and while nobody else can lead."""
+        return self.leadership.is_leader and self._clock() - self.observer.snapshot_at < PLAN_SECONDS
+
+    def _standby(self, me: Session) -> str | None:
+        """Who takes over: whoever does already, else somebody on another host, by a stable hash."""
+        able = {key: one for key, one in self.observer.living.items() if key != me.key and not one.is_leaving}
+        if self.leadership.standby in able:
+            return self.leadership.standby
+
+        def is_worse(key: str) -> tuple[bool, int, str]:
+            return _host_of(able[key]) == _host_of(me), zlib.crc32(key.encode()), key
+
+        return min(able, key=is_worse, default=None)
+
+
+def _host_of(session: Session) -> str | None:
+    return None if session.process is None else session.process.boot_id

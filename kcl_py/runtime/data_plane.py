@@ -2,7 +2,7 @@
 
 import asyncio
 
-from kcl_py.runtime.mailbox import Answer, DeadlineIs, FromKeeper, KeeperFailed, Lost, Mailbox, Yours
+from kcl_py.runtime.mailbox import Answer, DeadlineIs, FromKeeper, HandOver, KeeperFailed, Lost, Mailbox, Yours
 from kcl_py.runtime.shard_consumer import Ending, ShardConsumer
 from kcl_py.runtime.workplace import Workplace
 
@@ -56,10 +56,10 @@ class DataPlane:
         match message:
             case Yours(lease, horizon_ms):
                 self._start(ShardConsumer(lease, horizon_ms, self._place))
+            case HandOver(shard_id, fencing_token):
+                self._stop(shard_id, fencing_token, Ending.LET_GO)
             case Lost(shard_id, fencing_token):
-                for consumer in self._consumers.values():
-                    if (consumer.shard_id, consumer.fencing_token) == (shard_id, fencing_token):
-                        consumer.stop(Ending.LOST)
+                self._stop(shard_id, fencing_token, Ending.LOST)
             case DeadlineIs(at):
                 self._place.deadline.extend(at)
             case Answer():
@@ -69,6 +69,11 @@ class DataPlane:
                 for consumer in self._consumers.values():
                     consumer.stop(Ending.LOST)
                 self._fail(error)
+
+    def _stop(self, shard_id: str, fencing_token: int, ending: Ending) -> None:
+        for consumer in self._consumers.values():
+            if (consumer.shard_id, consumer.fencing_token) == (shard_id, fencing_token):
+                consumer.stop(ending)
 
     def _start(self, consumer: ShardConsumer) -> None:
         task = asyncio.create_task(consumer.run(), name=f"consume {consumer.shard_id}")

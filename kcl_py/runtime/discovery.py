@@ -17,8 +17,8 @@ from kcl_py.core.session import Session
 from kcl_py.core.shard import ChildShard, HashRange
 from kcl_py.core.shard_end import ShardEnd, Unconfirmed
 from kcl_py.core.table import TableSnapshot
-from kcl_py.errors import TROUBLE, LeaseLost, ServiceUnavailable, StreamNotFound, Throttled
-from kcl_py.events import HashRangeHole, LeaseCreated, ServiceTrouble
+from kcl_py.errors import TROUBLE, ConditionFailed, LeaseLost, ServiceUnavailable, StreamNotFound, Throttled
+from kcl_py.events import HashRangeHole, LeaseCreated, LeaseRemoved, ServiceTrouble
 from kcl_py.interfaces import LeaseTable, ShardFilter, Stream, StreamDescription
 from kcl_py.retrying import Sleep, jittered, retrying
 from kcl_py.runtime.user_code import Emitter
@@ -148,6 +148,10 @@ class Discovery:
             return self._config.start.timestamp_ms or 0
         return None
 
+    def siblings(self, parent: str) -> frozenset[str]:
+        """The listed children of a shard."""
+        return frozenset(self.lineage(()).listing.child_ids.get(parent, ()))
+
     def lineage(self, leases: Iterable[Lease]) -> Lineage:
         """The rows and the listings, joined."""
         return Lineage(leases, self.listings, self._at_horizon)
@@ -197,6 +201,15 @@ class Discovery:
                 self._emit(HashRangeHole(start=hole.start, end=hole.end))
         self._holes = holes
         return lineage
+
+    async def clean_up(self, snapshot: TableSnapshot) -> None:
+        """Delete the rows of finished shards that nobody can need any more."""
+        for lease in audit.removable(self.lineage(snapshot.leases)):
+            try:
+                await self._table.delete(lease)
+            except ConditionFailed:
+                continue  # somebody wrote it: the next audit judges anew
+            self._emit(LeaseRemoved(shard_id=lease.key))
 
     async def create(self, leases: Iterable[Lease]) -> None:
         """Make rows where there are none, in order."""

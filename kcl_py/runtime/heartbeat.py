@@ -31,7 +31,10 @@ class Heartbeat:
         process: Process | None,
         failover_seconds: float,
         clock: Callable[[], float],
+        leases_max: int | None = None,
+        cpu_percents: Callable[[], tuple[float, ...]] = tuple,
         on_deadline: Callable[[float], None],
+        on_landed: Callable[[], None] = lambda: None,
         on_trouble: Callable[[BaseException], None],
         sleep: Sleep = asyncio.sleep,
         make_suffix: Callable[[], str] = lambda: secrets.token_hex(4),
@@ -41,7 +44,10 @@ class Heartbeat:
         self._process = process
         self._failover_seconds = failover_seconds
         self._clock = clock
+        self._leases_max = leases_max
+        self._cpu_percents = cpu_percents
         self._on_deadline = on_deadline
+        self._on_landed = on_landed
         self._on_trouble = on_trouble
         self._sleep = sleep
         self._make_suffix = make_suffix
@@ -68,6 +74,8 @@ class Heartbeat:
             session = Session(
                 key=f"{self._worker_id}@{self._make_suffix()}",
                 process=self._process,
+                leases_max=self._leases_max,
+                cpu_percents=self._cpu_percents(),
                 updated_at_seconds=int(time.time()),
             )
             try:
@@ -99,7 +107,7 @@ class Heartbeat:
         """
         async with self._lock:
             sent_at = self._clock()  # before the first sending: the deadline may only err on the safe side
-            after = self.session.beaten(int(time.time()))
+            after = self.session.beaten(int(time.time()), self._cpu_percents())
             if self._is_leaving:
                 after = after.leaving()
             self.session = await self._written(after)
@@ -143,6 +151,7 @@ class Heartbeat:
     def _extend(self, sent_at: float) -> None:
         self.deadline = sent_at + self._failover_seconds * (1 - CLOCK_DRIFT)
         self._on_deadline(self.deadline)
+        self._on_landed()
 
     def _retrying(self) -> tenacity.AsyncRetrying:
         return retrying(

@@ -8,6 +8,8 @@ neither ours unchanged nor ours as written, the epoch is over for good, even if 
 import asyncio
 from collections.abc import Callable
 
+import msgspec
+
 from kcl_py.core.lease import Change, Lease, Settlement, settle
 from kcl_py.errors import (
     TROUBLE,
@@ -57,9 +59,37 @@ class HeldLease:
         self._sleep = sleep
         self._lock = asyncio.Lock()
         self._attempts: list[Change] = []  # all at the counter of `lease`, none known to have landed or failed
-        self.is_over = False  # the epoch ended, and never begins again
+        self._over = asyncio.Event()
         self.lease = seen
         self.fencing_token = 0  # the counter that the pick-up wrote; 0 = not picked up
+
+    @property
+    def is_over(self) -> bool:
+        """True once the epoch has ended; it never begins again."""
+        return self._over.is_set()
+
+    async def wait_until_over(self) -> None:
+        """Return when the epoch has ended."""
+        await self._over.wait()
+
+    async def look(self) -> bool:
+        """Read the row, and note a hand-off that others opened or readdressed, which leaves the counter alone.
+
+        Returns:
+            False if the row is gone or was written by somebody else: the next change finds out what that means.
+        """
+        if self.is_over or self._lock.locked():  # a write under way learns the same
+            return True
+        async with self._lock:
+            try:
+                row = await self._table.lease(self.lease.key)
+            except RowUnreadable:
+                return False
+            seen = (self.lease.counter, self.lease.effective_owner)
+            if row is None or (row.counter, row.effective_owner) != seen:
+                return False
+            self.lease = msgspec.structs.replace(self.lease, owner=row.owner, checkpoint_owner=row.checkpoint_owner)
+            return True
 
     async def pick_up(self, transition: Transition) -> Lease:
         """Take the lease; its counter is the new epoch's fencing token.
@@ -101,7 +131,7 @@ class HeldLease:
 
     def end(self) -> None:
         """The epoch is over: writes that still wait give up."""
-        self.is_over = True
+        self._over.set()
 
     async def _try(self, transition: Transition, tried: list[Change]) -> Lease:
         if self.is_over:
@@ -153,20 +183,20 @@ class HeldLease:
                 self.lease = self._attempts[0].guarded_by(row).before
                 return False
             case Settlement.LOST:
-                self.is_over = True
+                self.end()
                 raise LeaseLost(f"{self.lease.key}: another worker has it, or may have had it in between")
 
     async def _row(self) -> Lease | None:
         try:
             return await self._table.lease(self.lease.key)
         except RowUnreadable as odd:
-            self.is_over = True
+            self.end()
             raise LeaseLost(str(odd)) from None
 
     async def _recreate(self) -> None:
         """Write the row again: it vanished under a live session, so nobody else can have had it in between."""
         lease = self.lease.recreated()
         if not await self._table.create(lease):
-            self.is_over = True
+            self.end()
             raise LeaseLost(f"{self.lease.key}: its row was deleted, and made anew by somebody else")
         self._on_recreated(self._stands(lease))

@@ -6,22 +6,23 @@ picked up only when its shard may start, so nothing downstream needs to know of 
 
 import asyncio
 import contextlib
+import random
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 from kcl_py.config import Config
-from kcl_py.core.lease import Lease
 from kcl_py.core.session import Process, Session
-from kcl_py.core.table import TableSnapshot
 from kcl_py.errors import TROUBLE, CheckpointError, LeaseLost, ServiceUnavailable, Throttled
-from kcl_py.events import ServiceTrouble, SessionLost, SessionStarted, ShardWaiting, WorkerReady
+from kcl_py.events import ServiceTrouble, SessionLost, SessionStarted, WorkerReady
 from kcl_py.interfaces import LeaseTable, Stream
 from kcl_py.retrying import Sleep, jittered, retrying
 from kcl_py.runtime.admission import Admission
 from kcl_py.runtime.coordinator import Coordinator
 from kcl_py.runtime.discovery import Discovery
+from kcl_py.runtime.gatekeeper import Gatekeeper
 from kcl_py.runtime.heartbeat import Heartbeat, SessionEnded
 from kcl_py.runtime.holdings import Holdings
+from kcl_py.runtime.intake import Intake
 from kcl_py.runtime.mailbox import (
     Answer,
     Closed,
@@ -34,11 +35,13 @@ from kcl_py.runtime.mailbox import (
     Request,
     ShardMissing,
 )
+from kcl_py.runtime.succession import Succession
 from kcl_py.runtime.user_code import Emitter
 
-LOOK_SECONDS_MAX = 5.0  # the whole table is read no more often than this asks for, unless something calls for it
-LOOKS_PER_FAILOVER = 4  # a gap of half a failover time between two looks would restart every observation
-PICK_UPS_AT_ONCE = 8
+LOOK_SECONDS = 1.0  # between two questions what this worker was assigned
+LOOK_SECONDS_MAX = 8.0  # while the table is throttled or does not answer
+_INSTANT_SECONDS = 0.001  # less is no waiting
+ARRIVAL_SECONDS = 0.2  # the same, for a lease whose hand-off to this worker is open
 START_ATTEMPTS_MAX = 10  # about a minute
 
 
@@ -57,6 +60,8 @@ class Keeper:
         emit: Emitter,
         clock: Callable[[], float],
         sleep: Sleep = asyncio.sleep,
+        cpu_percents: Callable[[], tuple[float, ...]] = tuple,
+        rng: random.Random | None = None,
     ) -> None:
         """Take what is needed; nothing is called before `run`.
 
@@ -70,7 +75,10 @@ class Keeper:
             emit: where events go.
             clock: shared with the data plane, includes suspend, seconds.
             sleep: how to wait.
+            cpu_percents: this machine's utilisation, for Java leaders; see `Session`.
+            rng: jitter, session suffixes and lock versions.
         """
+        rng = rng or random.Random()
         self._table = table
         self._mailbox = mailbox
         self._config = config
@@ -79,36 +87,52 @@ class Keeper:
         self._sleep = sleep
         self._is_gone = is_gone
         self._discovery = Discovery(stream, table, config, clock=clock, emit=emit, sleep=sleep)
-        self._coordinator = Coordinator(
-            table, failover_seconds=config.failover_seconds, is_gone=is_gone, clock=clock, emit=emit
-        )
         self._heartbeat = Heartbeat(
             table,
             worker_id=config.worker_id,
             process=process,
             failover_seconds=config.failover_seconds,
+            leases_max=config.leases_max,
+            cpu_percents=cpu_percents,
             clock=clock,
             on_deadline=lambda at: mailbox.to_data_plane.put(DeadlineIs(at)),
+            on_landed=self._note_landed,
             on_trouble=self._note_trouble,
             sleep=sleep,
+            make_suffix=lambda: f"{rng.getrandbits(32):08x}",
         )
         self._holdings = Holdings(
             table,
             self._discovery,
             mailbox.to_data_plane,
+            config=config,
+            session=lambda: self._heartbeat.key if self._has_joined else None,
             is_session_live=lambda: clock() < self._heartbeat.deadline,
-            is_session=lambda key: self._has_joined and key == self._heartbeat.key,
             on_trouble=lambda _error: self._coordinator.own_write_failed(),
+            spawn=self._spawn,
+            clock=clock,
             emit=emit,
             sleep=sleep,
+        )
+        self._gatekeeper = Gatekeeper(table, self._discovery, emit)
+        self._intake = Intake(table, self._holdings, self._gatekeeper, emit)
+        self._coordinator = Coordinator(
+            table,
+            config,
+            lineage=lambda snapshot: self._discovery.lineage(snapshot.leases),
+            list_shards=self._discovery.list_shards,
+            pick_up=self._intake.take,
+            is_gone=is_gone,
+            clock=clock,
+            emit=emit,
+            rng=rng,
         )
         self._admission = Admission(table, config, clock=clock, emit=emit, sleep=sleep)
         self._look_now = asyncio.Event()
         self._quit = asyncio.Event()
         self._is_leaving = False
         self._has_joined = False
-        self._errands: set[asyncio.Task[None]] = set()
-        self._waiting: dict[str, tuple[str, ...]] = {}  # shards whose parents are awaited, as last told
+        self._errands: set[asyncio.Task[object]] = set()
 
     async def run(self) -> None:
         """Keep until told to quit.
@@ -141,6 +165,7 @@ class Keeper:
         await retry(self._open)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._keep_session(), name="beat")
+            tasks.create_task(self._coordinate(), name="coordinate")
             tasks.create_task(self._look_on_time(), name="look")
             tasks.create_task(self._audit_on_time(), name="audit")
 
@@ -171,54 +196,52 @@ class Keeper:
                 self._has_joined = False
                 self._emit(SessionLost(session=self._heartbeat.key, reason=str(ended)))
                 self._holdings.lose_all(f"the session ended: {ended}")
+                self._coordinator.leadership.abdicate(str(ended))
             await self._join()
             self._look_now.set()
 
     async def _quit_table(self) -> None:
-        if self._has_joined:
-            await self._holdings.give_up_all()
-            await self._heartbeat.delete()
+        if not self._has_joined:
+            return
+        await self._holdings.give_up_all()
+        if self._holdings.succession is not None:
+            await self._through_trouble("take a last look", self._holdings.succession.last_look())
+        await self._heartbeat.delete()
 
-    # -- looking ------------------------------------------------------------------------------------------------------
+    # -- what is done on time ---------------------------------------------------------------------------------------
+
+    async def _coordinate(self) -> None:
+        failures = 0
+        back_off = jittered(self._coordinator.turn_seconds, self._config.failover_seconds / 3)
+        while not self._is_leaving:
+            if self._has_joined:
+                turn = self._coordinator.turn(self._heartbeat.session)
+                failures = 0 if await self._through_trouble("coordinate", turn) else failures + 1
+            await self._sleep(back_off(failures + 1) if failures else self._coordinator.turn_seconds)
 
     async def _look_on_time(self) -> None:
-        interval = min(LOOK_SECONDS_MAX, self._config.failover_seconds / LOOKS_PER_FAILOVER)
+        failures = 0
+        back_off = jittered(LOOK_SECONDS, LOOK_SECONDS_MAX)
         while True:
             self._look_now.clear()
-            await self._through_trouble("look at the table", self._look())
+            failures = 0 if await self._through_trouble("look for leases", self._look()) else failures + 1
+            await self._wait_to_look(back_off(failures + 1) if failures else LOOK_SECONDS)
+
+    async def _wait_to_look(self, seconds: float) -> None:
+        """Wait, unless something happens; while a hand-off to us is open, its row is read now and then."""
+        until = self._clock() + seconds
+        while (left := until - self._clock()) > _INSTANT_SECONDS and not self._look_now.is_set():
+            is_arriving = self._intake.is_awaiting_hand_off
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(interval):
+                async with asyncio.timeout(min(left, ARRIVAL_SECONDS) if is_arriving else left):
                     await self._look_now.wait()
+            if is_arriving and self._has_joined and not self._is_leaving:
+                arriving = self._intake.look_at_arriving(self._heartbeat.key)
+                await self._through_trouble("look for leases", arriving)
 
     async def _look(self) -> None:
-        asked_at = self._clock()
-        snapshot = await self._table.snapshot()
-        await self._holdings.look_for_rows(snapshot)
-        if self._is_leaving or not self._has_joined:
-            return
-        session = self._heartbeat.session
-        free = await self._coordinator.free_leases(snapshot, asked_at, session)
-        ready = self._ready(snapshot, [lease for lease in free if self._holdings.has_room_for(lease.key)])
-        limit = asyncio.Semaphore(PICK_UPS_AT_ONCE)
-
-        async def pick_up(lease: Lease) -> None:
-            async with limit:
-                await self._holdings.pick_up(lease, session.key)
-
-        async with asyncio.TaskGroup() as tasks:
-            for lease in ready:
-                tasks.create_task(pick_up(lease))
-
-    def _ready(self, snapshot: TableSnapshot, free: list[Lease]) -> list[Lease]:
-        """The free leases whose shards may start; of the others it is said once what they wait for."""
-        lineage = self._discovery.lineage(snapshot.leases)
-        gates = {lease.key: lineage.may_start(lease) for lease in free}
-        waiting = {key: gate.parents for key, gate in gates.items() if not gate.is_open}
-        for key, parents in waiting.items():
-            if self._waiting.get(key) != parents:
-                self._emit(ShardWaiting(shard_id=key, parents=parents))
-        self._waiting = waiting
-        return [lease for lease in free if gates[lease.key].is_open]
+        if self._has_joined and not self._is_leaving:
+            await self._intake.look(self._heartbeat.key)
 
     async def _audit_on_time(self) -> None:
         while True:
@@ -228,10 +251,15 @@ class Keeper:
 
     async def _audit(self) -> None:
         await self._discovery.check_stream()
-        lineage = await self._discovery.audit(await self._table.snapshot())
-        await self._holdings.end_trimmed(lineage)
+        snapshot = self._coordinator.led_snapshot
+        if snapshot is not None:
+            await self._discovery.audit(snapshot)
+            await self._discovery.clean_up(snapshot)
+        elif self._holdings.has_missing_shards or self._gatekeeper.needs_listing:
+            await self._discovery.list_shards()
+        await self._holdings.end_trimmed(self._discovery.lineage(self._holdings.leases))
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, object]) -> None:
         try:
             errand = self._tasks.create_task(work)
         except RuntimeError:  # the keeper has failed, and is going down
@@ -247,12 +275,19 @@ class Keeper:
         if errands:
             await asyncio.wait(errands)
 
-    async def _through_trouble(self, operation: str, work: Coroutine[Any, Any, None]) -> None:
+    async def _through_trouble(self, operation: str, work: Coroutine[Any, Any, None]) -> bool:
+        """Do something that is tried again later; False if the service was in the way."""
+        is_done = True
         try:
             await work
         except* TROUBLE as group:
             self._coordinator.own_write_failed()
             self._emit(ServiceTrouble(operation=operation, reason=str(group.exceptions[0])))
+            is_done = False
+        return is_done
+
+    def _note_landed(self) -> None:
+        self._coordinator.observer.own_write_landed()
 
     def _note_trouble(self, error: BaseException) -> None:
         self._coordinator.own_write_failed()
@@ -286,8 +321,24 @@ class Keeper:
         self._mailbox.to_data_plane.put(Answer(request.request_id, result, error))
         if isinstance(request.matter, EndShard):
             self._look_now.set()  # the children may start
+            self._coordinator.hasten()
 
     async def _leave(self) -> None:
+        if not self._has_joined:
+            return
+        succession = Succession(
+            self._table,
+            self._coordinator.strategy,
+            me=self._heartbeat.key,
+            seems_dead=self._coordinator.seems_dead,
+            emit=self._emit,
+        )
+        self._holdings.succession = succession
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._mark_leaving())
+            tasks.create_task(self._through_trouble("give up leadership", self._coordinator.leave()))
+            tasks.create_task(succession.read())
+
+    async def _mark_leaving(self) -> None:
         with contextlib.suppress(SessionEnded):
-            if self._has_joined:
-                await self._heartbeat.leave()
+            await self._heartbeat.leave()

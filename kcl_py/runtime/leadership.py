@@ -1,0 +1,170 @@
+"""The leader lock, as this worker takes, renews and loses it (fleet.md, section 4).
+
+The lock is polled about once a second by everybody, so the version's silence is known without asking twice. A standby
+takes a silent lock as soon as its own duration is over; the others give it another failover time, unless the standby
+is known to be dead too.
+"""
+
+import random
+import uuid
+from collections.abc import Callable
+
+from kcl_py.core.leadership import LeaderLock, LockWatch
+from kcl_py.errors import ConditionFailed, Throttled
+from kcl_py.events import LeadershipLost, LeadershipTaken
+from kcl_py.interfaces import LeaseTable
+from kcl_py.runtime.heartbeat import CLOCK_DRIFT
+from kcl_py.runtime.user_code import Emitter
+
+RENEWALS_PER_FAILOVER = 3
+_UNSETTLED_MAX = 16  # renewals whose answer was lost, and that may land late
+_POLL_GAP = 1 / 2  # of the failover time: whoever looked away for so long begins to watch anew
+
+
+class Leadership:
+    """This worker's part in the leader election."""
+
+    def __init__(
+        self,
+        table: LeaseTable,
+        *,
+        failover_seconds: float,
+        clock: Callable[[], float],
+        emit: Emitter,
+        rng: random.Random,
+    ) -> None:
+        self._table = table
+        self._failover_seconds = failover_seconds
+        self._clock = clock
+        self._emit = emit
+        self._rng = rng
+        self._watch = LockWatch()
+        self._polled_at: float | None = None
+        self._sent: dict[str, float] = {}  # versions of ours that may stand in the table, and when they were first sent
+        self._mine: LeaderLock | None = None  # our lock, as it is known to stand
+        self._deadline = 0.0
+        self._standby: str | None = None  # whom we name
+        self._is_closed = False
+        self._patience_seconds = failover_seconds * rng.uniform(1.0, 1.2)
+
+    @property
+    def is_leader(self) -> bool:
+        """True while nobody else can have taken the lock."""
+        return self._mine is not None and self._clock() < self._deadline
+
+    def is_standby(self, session: str) -> bool:
+        """True if the leader has named this session."""
+        return self._watch.lock is not None and self._watch.lock.standby == session
+
+    @property
+    def is_led(self) -> bool:
+        """True if a leader was seen to live: nobody but it and its standby needs to watch."""
+        return self._watch.is_led
+
+    @property
+    def leader(self) -> str | None:
+        """The session that holds the lock, alive or not."""
+        return None if self._watch.lock is None else self._watch.lock.owner
+
+    @property
+    def standby(self) -> str | None:
+        """The session that the lock names as standby."""
+        return None if self._watch.lock is None else self._watch.lock.standby
+
+    def name_standby(self, session: str | None) -> None:
+        """Choose who takes over; written with the next renewal."""
+        self._standby = session
+
+    def own_write_failed(self) -> None:
+        """What we could not write, the leader could not either: its silence says nothing."""
+        self._watch.restart(self._clock())
+
+    async def poll(self, me: str, is_dead: Callable[[str], bool]) -> None:
+        """Look at the lock; renew it if it is ours, take it if it is free.
+
+        Args:
+            me: our session's key.
+            is_dead: whether a session is revoked, gone, or proven to be dead.
+
+        Raises:
+            KclError: the table does not answer; what was sent may have landed.
+        """
+        if self._is_closed:
+            return
+        asked_at = self._clock()
+        if self._polled_at is not None and asked_at - self._polled_at > self._failover_seconds * _POLL_GAP:
+            self._watch.restart(asked_at)
+        self._polled_at = asked_at
+        lock = await self._table.leader_lock()
+        self._watch.saw(lock, asked_at)
+        if lock is not None and lock.owner == me and lock.version in self._sent:
+            self._stands(lock)
+            if self._is_renewal_due(lock):
+                await self._write(lock, me)
+            return
+        self._lose("another worker has the lock" if lock is not None else "the lock is gone")
+        if self._may_take(lock, me, is_dead):
+            await self._write(lock, me)
+
+    def abdicate(self, reason: str) -> None:
+        """Lead no more: the session is over, and the lock with it."""
+        self._lose(reason)
+        self._sent.clear()
+
+    async def release(self) -> None:
+        """Never lead again, and take the lock away, so that the next worker that looks leads."""
+        mine = self._mine
+        self._is_closed = True
+        self.abdicate("this worker leaves")
+        if mine is not None:
+            try:
+                await self._table.write_leader_lock(mine, None)
+            except ConditionFailed:
+                return  # somebody else has it already
+
+    def _is_renewal_due(self, lock: LeaderLock) -> bool:
+        age_seconds = self._clock() - self._sent[lock.version]
+        return age_seconds >= self._failover_seconds / RENEWALS_PER_FAILOVER or lock.standby != self._standby
+
+    def _may_take(self, lock: LeaderLock | None, me: str, is_dead: Callable[[str], bool]) -> bool:
+        now = self._clock()
+        if lock is None or is_dead(lock.owner):
+            return True
+        if self._watch.is_free(now) and (lock.standby in (None, me) or is_dead(lock.standby)):
+            return True
+        return self._watch.is_free(now, self._patience_seconds)
+
+    async def _write(self, before: LeaderLock | None, me: str) -> None:
+        after = LeaderLock(
+            owner=me,
+            version=str(uuid.UUID(int=self._rng.getrandbits(128))),
+            duration_ms=int(self._failover_seconds * 1000),
+            standby=self._standby if self._mine is not None else None,
+        )
+        self._sent[after.version] = self._clock()  # before it is sent: the deadline may only err on the safe side
+        try:
+            await self._table.write_leader_lock(before, after)
+        except ConditionFailed:
+            del self._sent[after.version]  # it stands nowhere
+            self._lose("another worker has the lock")
+            return
+        except Throttled:
+            del self._sent[after.version]
+            raise
+        self._watch.saw(after, self._clock())
+        self._stands(after)
+
+    def _stands(self, lock: LeaderLock) -> None:
+        is_new = self._mine is None
+        self._mine = lock
+        self._deadline = self._sent[lock.version] + self._failover_seconds * (1 - CLOCK_DRIFT)
+        later = list(self._sent)[list(self._sent).index(lock.version) :][-_UNSETTLED_MAX:]
+        self._sent = {version: self._sent[version] for version in (lock.version, *later)}
+        if is_new:
+            self._emit(LeadershipTaken(session=lock.owner))
+
+    def _lose(self, reason: str) -> None:
+        if self._mine is not None:
+            self._emit(LeadershipLost(session=self._mine.owner, reason=reason))
+        self._mine = None
+        self._standby = None
