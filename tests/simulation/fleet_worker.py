@@ -60,6 +60,8 @@ class Journal(RecordProcessor):
         noted = tuple(_put(here.shard_id, record) for record in records)
         worker.note(Delivered(shard_id=here.shard_id, token=here.fencing_token, records=noted))
         await asyncio.sleep(worker.processing_seconds())
+        if worker.is_failing():
+            raise ValueError("now and then")
         worker.note(Done(shard_id=here.shard_id, token=here.fencing_token, records=noted))
 
 
@@ -70,6 +72,7 @@ class FleetWorker:
         table: faults between this worker and the lease table, and all its calls.
         stream: faults between this worker and the stream.
         processing_seconds: how long the next batch takes.
+        is_failing: whether its processor raises.
     """
 
     def __init__(self, world: World, name: str, *, rate: float = 1.0, **settings: object) -> None:
@@ -79,8 +82,9 @@ class FleetWorker:
         self.rate = rate
         self.config = Config(stream=world.stream_name, application="app", worker_id=name, **settings)  # type: ignore[arg-type]
         self.processing_seconds: Callable[[], float] = lambda: 0.0
+        self.is_failing: Callable[[], bool] = lambda: False
         self.is_alive = True
-        self.is_leaving = False
+        self.is_paused = False
         self._actors = (Actor(f"{name} keeper"), Actor(f"{name} data plane"))
         self._keeper_context, self._data_context = (actor.context() for actor in self._actors)
         self.stream = FaultyStream(LocalStream(world.model, world.stream_name), seed=world.dice.getrandbits(32))
@@ -103,7 +107,6 @@ class FleetWorker:
     def leave(self) -> "asyncio.Task[None]":
         """What SIGTERM does."""
         if self._leave_task is None:
-            self.is_leaving = True
             self.note(facts.Leaving())
             self._leave_task = asyncio.get_running_loop().create_task(
                 self._leave(), name=f"{self.name} leaves", context=self._data_context
@@ -118,12 +121,15 @@ class FleetWorker:
 
     def pause(self) -> None:
         """What SIGSTOP does; what it has sent arrives all the same."""
-        self.note(facts.Paused())
-        self._stop_time()
+        if not self.is_paused:
+            self.is_paused = True
+            self.note(facts.Paused())
+            self._stop_time()
 
     def resume(self) -> None:
         """What SIGCONT does."""
-        if self.is_alive:
+        if self.is_alive and self.is_paused:
+            self.is_paused = False
             self.note(facts.Resumed())
             self._let_time_go_on()
 

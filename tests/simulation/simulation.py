@@ -5,6 +5,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Coroutine
 
+from kcl_py.core.checkpoint import Checkpoint
 from kcl_py.core.lease import Lease
 from kcl_py.core.shard import Shard
 from kcl_py.local import requests
@@ -17,7 +18,7 @@ from kcl_py.local.operations import perform
 from tests import virtual_time
 from tests.simulation.actors import Actor, SeededOrder
 from tests.simulation.chance import seeded
-from tests.simulation.facts import Drained, Log, Put, Resharded
+from tests.simulation.facts import Drained, Log, Put, Resharded, Trouble
 from tests.simulation.fleet_worker import FleetWorker, World
 from tests.simulation.wire import Network
 
@@ -30,6 +31,7 @@ class Simulation:
 
     Attributes:
         dice: for whoever writes a scenario.
+        everybody: every worker that ever joined.
         workers: those whose process runs, by name; the dead and the gone are not among them.
     """
 
@@ -37,7 +39,7 @@ class Simulation:
         self.dice = random.Random(seed)
         self.log = Log()
         self.workers: dict[str, FleetWorker] = {}
-        self._everybody: list[FleetWorker] = []
+        self.everybody: list[FleetWorker] = []
         self._make_worker = make_worker
         self._numbers: Counter[str] = Counter()
         self._chores: set[asyncio.Task[None]] = set()
@@ -104,7 +106,7 @@ class Simulation:
         """Start a worker."""
         worker = self._make_worker(self.world, name, **settings)
         self.workers[name] = worker
-        self._everybody.append(worker)
+        self.everybody.append(worker)
         return worker
 
     def leave(self, name: str) -> "asyncio.Task[None]":
@@ -121,6 +123,24 @@ class Simulation:
         worker.pause()
         asyncio.get_running_loop().call_later(seconds, worker.resume)
 
+    def resume_all(self) -> None:
+        """Whoever stands still goes on at once."""
+        for worker in self.workers.values():
+            worker.resume()
+
+    def trouble(self, what: str, seconds: float, worker: str = "") -> None:
+        """Note that something is wrong with the doors for a while."""
+        self.log.note(worker, Trouble(what=what, until=asyncio.get_running_loop().time() + seconds))
+
+    async def is_all_done(self) -> bool:
+        """True once every record that was put is done and checkpointed, and no shard that ended is unfinished."""
+        rows = await self.rows()
+        last = {put.shard_id: put.position[0] for _, put in self.log.of(Put)}
+        return all(
+            key in rows and (rows[key].is_finished or rows[key].checkpoint >= Checkpoint(str(number)))
+            for key, number in last.items()
+        )
+
     async def rows(self) -> dict[str, Lease]:
         """The lease rows as they are."""
         return {lease.key: lease for lease in (await self.world.table.snapshot()).leases}
@@ -130,10 +150,10 @@ class Simulation:
         self.log.note("", Drained())
         for name in tuple(self.workers):
             self.leave(name)
-        leaving = [worker.leave() for worker in self._everybody if worker.is_alive]
+        leaving = [worker.leave() for worker in self.everybody if worker.is_alive]
         if leaving:
             await asyncio.wait(leaving)
-        for worker in self._everybody:
+        for worker in self.everybody:
             await worker.bury()
         await self.world.network.rest()
 

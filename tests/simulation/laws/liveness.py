@@ -1,0 +1,134 @@
+"""L1 to L3: how soon a fleet finds itself again, and that it then keeps still."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from tests.simulation.facts import Crashed, Drained, Failed, Joined, Leaving, Left, Paused, Resumed
+from tests.simulation.laws.history import History, worker_of
+
+TAKEOVER_SECONDS = 3.0  # on top of the failover time
+PLAN_SECONDS = 5.0
+SETTLE_SECONDS = 30.0  # after the last membership change all moves are made
+
+
+def soon_elsewhere(history: History) -> list[str]:
+    """L1: what a worker that crashed held is picked up elsewhere within F + 3 s if leader or standby survives, and
+    within 2 F + 3 s otherwise. Judged where nothing else went wrong meanwhile.
+    """
+    broken = []
+    failover = history.failover_seconds
+    for entry, _ in history.log.of(Crashed):
+        longest = entry.at + 2 * failover + TAKEOVER_SECONDS
+        others = [at for at, worker in history.membership_changes if entry.at - failover < at <= longest]
+        is_alone = len(others) == 1
+        if not is_alone or not history.is_calm(entry.at, longest) or not _able(history, entry.at):
+            continue
+        lock = history.leader_at(entry.at)
+        survivors = {worker_of(key) for key in (lock.owner, lock.standby) if key} - {entry.worker} if lock else set()
+        bound = entry.at + (1 if survivors else 2) * failover + TAKEOVER_SECONDS
+        for shard_id, writes in history.writes_of.items():
+            row = history.row_at(shard_id, entry.at)
+            if row is None or row.is_finished or worker_of(row.effective_owner or "") != entry.worker:
+                continue
+            after = [at for (key, _), (at, _) in history.pick_ups.items() if key == shard_id and at.at > entry.at]
+            first = min((at.at for at in after), default=None)
+            if (first is None and history.ends_at > bound) or (first is not None and first > bound):
+                when = f"{first - entry.at:.3f} s later" if first is not None else "never again"
+                broken.append(f"{entry.at:.3f} {entry.worker} crashed, and {shard_id} was picked up {when}")
+            assert writes
+    return broken
+
+
+def no_orphan(history: History) -> list[str]:
+    """L2: an unfinished shard whose parents are done has an owner who lives, or gets one within two plan intervals.
+
+    Judged where nothing else went wrong meanwhile, and nobody came or went.
+    """
+    broken = []
+    for shard_id, begin, end in _orphaned(history):
+        patience = 2 * PLAN_SECONDS
+        if end - begin <= patience:
+            continue
+        is_quiet = not any(begin - history.failover_seconds < at < end for at, _ in history.membership_changes)
+        if is_quiet and history.is_calm(begin, begin + patience) and _able(history, begin):
+            broken.append(f"{begin:.3f} {shard_id} has no owner for {end - begin:.3f} s")
+    return broken
+
+
+def quiet(history: History) -> list[str]:
+    """L3: a while after the last membership change shares are within one of each other, and no lease moves."""
+    end = next((entry.at for entry, _ in history.log.of(Drained)), history.ends_at)
+    last = max((at for at, _ in history.membership_changes if at < end), default=end)
+    begin = last + history.failover_seconds + SETTLE_SECONDS
+    if begin >= end or not history.is_calm(last, end):
+        return []
+    broken = []
+    moved: Counter[str] = Counter()
+    for entry, write in history.writes:
+        if not last < entry.at < end or write.stood is None or write.stands is None or write.stands.is_finished:
+            continue
+        was, now = write.stood.owner, write.stands.owner
+        if was != now:
+            moved[write.key] += was is not None
+            if entry.at > begin and was is not None:
+                broken.append(f"{entry.at:.3f} {write.key} still moves from {was} to {now}")
+    broken += [f"{key} moved {times} times" for key, times in moved.items() if times > 1]
+    shares = Counter(dict.fromkeys(sorted(_able(history, end)), 0))
+    rows = [history.row_at(shard_id, end) for shard_id in history.writes_of]
+    shares.update(worker_of(row.owner or "nobody@") for row in rows if row is not None and not row.is_finished)
+    if shares and max(shares.values()) - min(shares.values()) > 1:
+        broken.append(f"shares are {dict(shares)}")
+    return broken
+
+
+def nobody_fails(history: History) -> list[str]:
+    """No worker gives up by itself."""
+    return [f"{entry.at:.3f} {entry.worker} failed: {failed.error}" for entry, failed in history.log.of(Failed)]
+
+
+def _able(history: History, at: float) -> set[str]:
+    """The workers that run at an instant."""
+    able: set[str] = set()
+    for entry, what in history.log.of(Joined, Crashed, Paused, Resumed, Leaving, Left, Failed):
+        if entry.at > at:
+            break
+        if isinstance(what, Joined | Resumed):
+            able.add(entry.worker)
+        else:
+            able.discard(entry.worker)
+    return able
+
+
+def _orphaned(history: History) -> Iterator[tuple[str, float, float]]:
+    """Each shard and the times in which it had no owner whose session was alive, though its parents were done."""
+    ended = {
+        key: entry.at
+        for key, writes in history.writes_of.items()
+        for entry, write in reversed(writes)
+        if write.stands is not None and write.stands.is_finished
+    }
+    dead = {
+        key: min((entry.at for entry, fact in written if fact.is_revoked or fact.beat is None), default=float("inf"))
+        for key, written in history.entries_of.items()
+    }
+    end = next((entry.at for entry, _ in history.log.of(Drained)), history.ends_at)
+    for key, writes in history.writes_of.items():
+        parents_done = max((ended.get(parent, end) for parent in history.parents.get(key, ())), default=0.0)
+        times = [entry.at for entry, _ in writes[1:]] + [end]
+        orphaned_since: float | None = None
+        for (entry, write), until in zip(writes, times, strict=True):
+            row = write.stands
+            owner = row.effective_owner if row is not None else None
+            dies_at = dead.get(owner, 0.0) if owner is not None else 0.0
+            if row is None or row.is_finished or dies_at >= until:
+                begins = None
+            else:
+                begins = max(entry.at, dies_at, parents_done)
+            if begins is None or begins > entry.at:
+                if orphaned_since is not None:
+                    yield key, orphaned_since, entry.at
+                orphaned_since = None
+            if begins is not None and begins < until and orphaned_since is None:
+                orphaned_since = begins
+        if orphaned_since is not None:
+            yield key, orphaned_since, end
