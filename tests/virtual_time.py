@@ -6,6 +6,7 @@ from collections.abc import Coroutine
 from typing import Protocol, TypeVar
 
 Result = TypeVar("Result")
+_INSTANT_SECONDS = 1e-9
 
 
 class ReadyOrder(Protocol):
@@ -33,8 +34,8 @@ class _Impatient(selectors.DefaultSelector):
         ready = super().select(0)
         if not ready and timeout is None:
             raise RuntimeError("every task waits for something that will never happen")
-        if not ready and timeout:
-            self.loop.now += timeout
+        # an instant passes in any case: a wait that is too short for a timer must not be waited for again and again
+        self.loop.now += max(_INSTANT_SECONDS, timeout or 0.0) if not ready else _INSTANT_SECONDS
         return ready
 
 
