@@ -59,6 +59,41 @@ def test_a_session_that_left_and_came_back_is_watched_from_its_return() -> None:
     assert liveness.silent(18.0) == ()
 
 
+def test_silence_does_not_count_while_no_write_of_our_own_lands() -> None:
+    liveness = Liveness(F)
+    for second in range(31):
+        if second <= 3 or second == 25:
+            liveness.wrote(float(second))
+        liveness.saw({"a": 1}, float(second))
+        assert liveness.silent(float(second)) == ()  # the table may refuse everybody's beats as it refuses ours
+    for second in range(31, 37):
+        liveness.wrote(float(second))
+        liveness.saw({"a": 1}, float(second))
+    assert liveness.silent(35.0) == ()
+    assert liveness.silent(36.0) == ("a",)
+
+
+def test_writes_that_land_in_time_hide_nobodys_silence() -> None:
+    liveness = Liveness(F)
+    for second in range(11):
+        if second % 4 == 0:
+            liveness.wrote(float(second))
+        liveness.saw({"a": 1}, float(second))
+    assert liveness.silent(10.1) == ("a",)
+
+
+def test_one_session_is_asked_about_by_its_key() -> None:
+    liveness = Liveness(F)
+    for second in range(11):
+        liveness.saw({"a": 1, "b": second}, float(second))
+    assert liveness.is_silent("a", 10.1)
+    assert not liveness.is_silent("b", 10.1)
+    assert not liveness.is_silent("nobody", 10.1)
+    assert liveness.quiet_seconds("a", 10.0) == 10.0
+    assert liveness.quiet_seconds("b", 10.5) == 0.5
+    assert liveness.quiet_seconds("nobody", 10.5) == 0.0
+
+
 @given(st.lists(st.tuples(st.floats(0.1, 15.0), st.booleans(), st.booleans()), min_size=1, max_size=30))
 def test_nobody_who_beat_within_the_failover_time_is_ever_called_silent(
     steps: list[tuple[float, bool, bool]],

@@ -64,3 +64,15 @@ def test_a_session_names_its_protocol_and_process() -> None:
     session = Session(key=SESSION.key, process=process)
     assert session.protocol == PROTOCOL
     assert session.beaten(1).process == process
+
+
+def test_a_beat_says_how_busy_the_processor_was_of_late() -> None:
+    beaten = SESSION.beaten(1, cpu_percents=(-1.0, 12.5))
+    assert beaten.cpu_percents == (-1.0, 12.5)
+    assert beaten.beaten(2).cpu_percents == ()  # what is not known any more is not said
+
+
+def test_what_a_session_may_hold_at_most_stands_in_its_entry_from_the_start() -> None:
+    session = Session(key=SESSION.key, leases_max=3)
+    assert session.beaten(1).leases_max == session.leaving().leases_max == session.revoked().leases_max == 3
+    assert SESSION.leases_max is None
