@@ -4,6 +4,7 @@ What does not parse raises `RowError` here and becomes an `OddRow` in a snapshot
 others.
 """
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -95,7 +96,10 @@ def integer_in(item: Attributes, name: str) -> int | None:
 def decimal_of(typed: object) -> float | None:
     """Any number that DynamoDB can hold, to a float's precision; None for anything else."""
     digits = typed.get("N") if isinstance(typed, Mapping) and len(typed) == 1 else None
-    return float(digits) if isinstance(digits, str) and _DECIMAL.fullmatch(digits) else None
+    if not isinstance(digits, str) or not _DECIMAL.fullmatch(digits):
+        return None
+    value = float(digits)
+    return value if math.isfinite(value) else None
 
 
 def text_of(item: Attributes, name: str) -> str | None:

@@ -7,6 +7,7 @@ import pytest
 
 from kcl_py.aws.kinesis import KinesisStream
 from kcl_py.aws.lease_table import DynamoDBLeaseTable
+from tests.aws.gate import Gate
 from tests.aws.scripted_dynamodb import Door, ScriptedDynamoDB
 from tests.aws.scripted_kinesis import ScriptedKinesis, connected, scripted_kinesis
 
@@ -32,6 +33,13 @@ async def stream(service: ScriptedKinesis) -> AsyncIterator[KinesisStream]:
 @pytest.fixture
 def scripted() -> ScriptedDynamoDB:
     return ScriptedDynamoDB()
+
+
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    gate = Gate()
+    yield gate
+    gate.open()
 
 
 @pytest.fixture

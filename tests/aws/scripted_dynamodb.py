@@ -42,6 +42,14 @@ class ScriptedDynamoDB:
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         self._replies.setdefault(operation, []).append(lambda request: _response(request, status, content))
 
+    def answer_by(self, operation: str, answer: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+        """Answer the next call of `operation` with what `answer` makes of the request; the last is asked for ever."""
+
+        def reply(request: AWSPreparedRequest) -> AWSResponse:
+            return _response(request, 200, json.dumps(answer(json.loads(request.body))).encode())
+
+        self._replies.setdefault(operation, []).append(reply)
+
     def refuse(self, operation: str, code: str, status: int = 400, text: str = "scripted") -> None:
         """Answer the next call of `operation` with an error of the service."""
         self.answer(operation, {"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": text}, status)

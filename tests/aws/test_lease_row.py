@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kcl_py.aws import lease_row, session_row
+from kcl_py.aws import lease_row, lock_row, session_row
 from kcl_py.aws.attributes import RowError, RowUpdate
 from kcl_py.core.checkpoint import AT_TIMESTAMP, LATEST, SHARD_END, TRIM_HORIZON, Checkpoint
+from kcl_py.core.leadership import LeaderLock
 from kcl_py.core.lease import Binding, Change, Lease
 from kcl_py.core.session import Process, Session
 from kcl_py.core.shard import HASH_KEY_MAX, HashRange
@@ -61,6 +62,21 @@ class TestReadingALease:
                 {"binding": Binding("arn@1", "billing", None)},
             ),
             ({"anything": {"M": {"a": {"NULL": True}}}}, {}),
+            ({"throughputKBps": {"N": "0.016799"}}, {"throughput_kbps": 0.016799}),
+            ({"throughputKBps": {"N": "12"}}, {"throughput_kbps": 12.0}),
+            ({"throughputKBps": {"N": "1.25E+3"}}, {"throughput_kbps": 1250.0}),
+            ({"throughputKBps": {"N": ".5"}}, {"throughput_kbps": 0.5}),
+            ({"throughputKBps": {"N": "9.9e125"}}, {"throughput_kbps": 9.9e125}),
+            ({"throughputKBps": {"N": "1e-130"}}, {"throughput_kbps": 1e-130}),
+            # no metric is worth a row
+            ({"throughputKBps": {"N": "-1"}}, {"throughput_kbps": None}),
+            ({"throughputKBps": {"N": "NaN"}}, {"throughput_kbps": None}),
+            ({"throughputKBps": {"N": "Infinity"}}, {"throughput_kbps": None}),
+            ({"throughputKBps": {"N": "1_000"}}, {"throughput_kbps": None}),
+            ({"throughputKBps": {"N": "1e999"}}, {"throughput_kbps": None}),
+            ({"throughputKBps": {"N": "\u0664"}}, {"throughput_kbps": None}),
+            ({"throughputKBps": {"S": "4"}}, {"throughput_kbps": None}),
+            ({"throughputKBps": {"N": 4}}, {"throughput_kbps": None}),
         ],
     )
     def test_understands(self, attributes: dict[str, Any], fields: dict[str, Any]) -> None:
@@ -176,6 +192,22 @@ class TestWritingALease:
                 {"leaseCounter": {"N": "5"}},
                 {"leaseOwner", "checkpointOwner", "kclPyHeld"},
             ),
+            (
+                LEASE.checkpointed(Checkpoint("100", 2), throughput_kbps=1234.56789),
+                {
+                    "leaseCounter": {"N": "5"},
+                    "ownerSwitchesSinceCheckpoint": {"N": "0"},
+                    "throughputKBps": {"N": "1234.568"},
+                },
+                set(),
+            ),
+            (
+                msgspec.structs.replace(LEASE, owner=ANN, held_by=ANN, throughput_kbps=0.016799).offered(
+                    "bob@4567cdef"
+                ),
+                {"leaseOwner": {"S": "bob@4567cdef"}, "checkpointOwner": {"S": ANN}},
+                set(),
+            ),
             (Change(LEASE, LEASE), {}, set()),
         ],
     )
@@ -189,7 +221,38 @@ class TestWritingALease:
         assert session_row.session_update(session, session) == RowUpdate({"kclPyBeat": {"N": "3"}}, ())
 
 
+@pytest.mark.parametrize(
+    ("rate", "written"),
+    [(0.0, "0"), (0.0004, "0"), (0.0005, "0.001"), (1.5, "1.5"), (100.0, "100"), (1e15, "1000000000000000")],
+)
+def test_throughput_is_written_to_three_decimals(rate: float, written: str) -> None:
+    item = lease_row.lease_attributes(msgspec.structs.replace(LEASE, throughput_kbps=rate))
+    assert item["throughputKBps"] == {"N": written}
+
+
+@pytest.mark.parametrize("rate", [float("inf"), float("nan")])
+def test_throughput_that_is_no_number_keeps_no_checkpoint_from_being_written(rate: float) -> None:
+    assert "throughputKBps" not in lease_row.lease_attributes(msgspec.structs.replace(LEASE, throughput_kbps=rate))
+
+
+@pytest.mark.parametrize(
+    "statistics",
+    [
+        {"S": "busy"},
+        {"M": {"C": {"N": "7"}}},
+        {"M": {"C": {"L": [{"N": "7"}, {"S": "busy"}]}}},
+        {"M": {"C": {"L": [7]}}},
+        {"M": {"M": {"L": [{"N": "7"}]}}},
+    ],
+)
+def test_odd_metrics_are_none_and_leave_the_session_readable(statistics: dict[str, Any]) -> None:
+    session = Session(key=ANN, beat=3, cpu_percents=(1.0,))
+    item = session_row.session_attributes(session) | {"sts": statistics}
+    assert session_row.session_of(item) == msgspec.structs.replace(session, cpu_percents=())
+
+
 texts = st.text(min_size=1, max_size=20)
+rates = st.floats(0, 2**40).map(lambda rate: round(rate, 3))
 counts = st.integers(0, 10**38 - 1)
 checkpoints = st.one_of(
     st.sampled_from([AT_TIMESTAMP, TRIM_HORIZON, LATEST, SHARD_END]),
@@ -213,6 +276,7 @@ leases = st.builds(
     held_by=st.none() | texts,
     start_at_ms=st.none() | counts,
     caught_up_at_ms=st.none() | counts,
+    throughput_kbps=st.none() | rates,
     binding=st.none() | st.builds(Binding, texts, texts, st.none() | texts),
 )
 sessions = st.builds(
@@ -225,6 +289,16 @@ sessions = st.builds(
     process=st.none()
     | st.builds(Process, boot_id=texts, pid_namespace=texts, pid=st.integers(1, 2**31), started_ticks=counts),
     updated_at_seconds=st.integers(0, 2**40),
+    leases_max=st.none() | counts,
+    cpu_percents=st.lists(rates | st.just(-1.0), max_size=10).map(tuple),
+)
+locks = st.builds(
+    LeaderLock,
+    owner=texts,
+    version=texts,
+    duration_ms=st.integers(0, 10**18 - 1),
+    is_released=st.booleans(),
+    standby=st.none() | texts,
 )
 
 
@@ -236,6 +310,22 @@ class TestAnyValue:
     @given(sessions)
     def test_of_a_session_is_read_as_it_was_written(self, session: Session) -> None:
         assert session_row.session_of(session_row.session_attributes(session)) == session
+
+    @given(locks)
+    def test_of_a_lock_is_read_as_it_was_written(self, lock: LeaderLock) -> None:
+        assert lock_row.lock_of(lock_row.lock_attributes(lock)) == lock
+
+    @given(locks, locks)
+    def test_of_a_lock_becomes_another_of_its_holders_by_the_update_alone(
+        self, before: LeaderLock, after: LeaderLock
+    ) -> None:
+        after = msgspec.structs.replace(after, owner=before.owner)
+        update = lock_row.lock_update(before, after)
+        item = lock_row.lock_attributes(before) | {"data": {"B": b"x"}}
+        patched = {name: value for name, value in item.items() if name not in update.removed} | update.assigned
+        assert lock_row.lock_of(patched) == after
+        assert patched["data"] == {"B": b"x"}
+        assert {"leaseDuration", "recordVersionNumber"} <= set(update.assigned)
 
     @given(leases, leases)
     def test_becomes_another_by_the_update_alone(self, before: Lease, after: Lease) -> None:

@@ -2,47 +2,38 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
+import msgspec
 import pytest
 from pynamodb.connection.base import Connection
 
 from kcl_py.aws.lane import Lane
 from kcl_py.aws.table_connection import TableConnection
+from kcl_py.aws.table_life import INDEX
+from kcl_py.core.checkpoint import SHARD_END
+from kcl_py.core.leadership import LeaderLock
+from kcl_py.core.lease import Lease
 from kcl_py.core.session import Session
 from kcl_py.errors import ServiceUnavailable
+from tests.aws.gate import GIVE_UP_SECONDS, Gate
 from tests.aws.scripted_dynamodb import NOWHERE, Door, ScriptedDynamoDB
 
-GIVE_UP_SECONDS = 30
 SESSION = Session(key="ann@0123abcd")
+LOCK = LeaderLock(owner=SESSION.key, version="a", duration_ms=10_000)
+LEASE = Lease(key="shardId-000000000000", owner=SESSION.key, checkpoint=SHARD_END)
 
 
-class Gate:
-    """Holds the threads of calls until it is opened."""
+def held_at(gate: Gate, answer: dict[str, Any]) -> Callable[[object], dict[str, Any]]:
+    """Gives the answer once the gate is open."""
 
-    def __init__(self) -> None:
-        self.arrived = threading.Semaphore(0)
-        self._opened = threading.Event()
+    def held(_: object) -> dict[str, Any]:
+        gate.pass_through()
+        return answer
 
-    def pass_through(self, _: object = None, **__: object) -> None:
-        self.arrived.release()
-        assert self._opened.wait(GIVE_UP_SECONDS)
-
-    def open(self) -> None:
-        self._opened.set()
-
-    async def hold(self, threads: int) -> None:
-        """Wait until this many threads stand here."""
-        for _ in range(threads):
-            assert await asyncio.to_thread(self.arrived.acquire, timeout=GIVE_UP_SECONDS)
-
-
-@pytest.fixture
-def gate() -> Iterator[Gate]:
-    gate = Gate()
-    yield gate
-    gate.open()
+    return held
 
 
 @pytest.fixture
@@ -55,7 +46,7 @@ async def one_thread(gate: Gate) -> AsyncIterator[TableConnection]:
         await connection.close()
 
 
-async def test_what_is_about_sessions_goes_ahead_of_a_queue_of_checkpoints(
+async def test_what_is_about_sessions_and_the_lock_goes_ahead_of_a_queue_of_checkpoints(
     door: Door, scripted: ScriptedDynamoDB, gate: Gate
 ) -> None:
     for operation in ("PutItem", "UpdateItem", "DeleteItem", "GetItem"):
@@ -67,8 +58,47 @@ async def test_what_is_about_sessions_goes_ahead_of_a_queue_of_checkpoints(
     await table.write_session(SESSION, SESSION.beaten(1))
     await table.write_session(SESSION.beaten(1), None)
     assert await table.session(SESSION.key) is None
-    assert scripted.operations == ["PutItem", "UpdateItem", "DeleteItem", "GetItem"]
+    await table.write_leader_lock(None, LOCK)
+    await table.write_leader_lock(LOCK, msgspec.structs.replace(LOCK, version="b"))
+    await table.write_leader_lock(LOCK, msgspec.structs.replace(LOCK, owner="bob@4567cdef"))
+    await table.write_leader_lock(LOCK, None)
+    assert await table.leader_lock() is None
+    assert scripted.operations == [
+        *("PutItem", "UpdateItem", "DeleteItem", "GetItem"),
+        *("PutItem", "UpdateItem", "PutItem", "DeleteItem", "GetItem"),
+    ]
     assert not any(call.done() for call in queue)
+    gate.open()
+    await asyncio.gather(*queue)
+
+
+async def test_checkpoints_go_ahead_of_whatever_is_read_in_bulk(
+    door: Door, scripted: ScriptedDynamoDB, gate: Gate
+) -> None:
+    for operation in ("PutItem", "UpdateItem", "DeleteItem", "GetItem"):
+        scripted.answer(operation, {})
+    for operation, answer in (("Scan", {"Items": []}), ("BatchGetItem", {"Responses": {}}), ("Query", {"Items": []})):
+        scripted.answer_by(operation, held_at(gate, answer))
+    scripted.answer("DescribeTable", {"Table": {"GlobalSecondaryIndexes": [{"IndexName": INDEX}]}})
+    table = door(session=scripted.session, endpoint_url=NOWHERE)
+    table._legacy_tables = ()
+    keys = [f"worker-{number}@0123abcd" for number in range(1000)]
+    queue = [asyncio.create_task(reading) for reading in (table.snapshot(), table.lease_keys_of("a"))]
+    queue += [asyncio.create_task(table.sessions(keys)) for _ in range(10)]
+    await gate.hold(Lane.BULK.threads_max)
+    await table.create(LEASE)
+    await table.write(LEASE.released())
+    assert await table.lease(LEASE.key) is None
+    await table.delete(LEASE)
+    assert [
+        operation for operation in scripted.operations if operation.endswith("Item") and "Batch" not in operation
+    ] == [
+        "PutItem",
+        "UpdateItem",
+        "GetItem",
+        "DeleteItem",
+    ]
+    assert not any(reading.done() for reading in queue)
     gate.open()
     await asyncio.gather(*queue)
 
@@ -151,8 +181,8 @@ async def test_a_connection_that_is_closed_leaves_no_thread_of_its_own() -> None
     def note(_: Connection) -> None:
         threads.append(threading.current_thread())
 
-    await connection.call("GetItem", note)
-    await connection.call("GetItem", note, lane=Lane.SESSION)
+    for lane in Lane:
+        await connection.call("GetItem", note, lane=lane)
     await connection.close()
-    assert len(set(threads)) == 2
+    assert len(set(threads)) == len(Lane)
     assert not any(thread.is_alive() for thread in threads)
