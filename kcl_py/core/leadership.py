@@ -33,7 +33,7 @@ class LockWatch:
         self.is_led = False
 
     def saw(self, lock: LeaderLock | None, now: float) -> None:
-        """Note what a consistent read that was begun at `now` found."""
+        """Note what a consistent read found, whose answer arrived at `now`: it may have stood so only since then."""
         if lock is None or self.lock is None or lock.version != self.lock.version:
             self.is_led = self.is_led or (lock is not None and self.lock is not None)
             self._since = now

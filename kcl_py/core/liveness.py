@@ -31,7 +31,10 @@ class Liveness:
         self._wrote_at = now
 
     def saw(self, beats: dict[str, int], now: float) -> None:
-        """Note the beats of all sessions, by a consistent read that was begun at `now`; others are forgotten."""
+        """Note the beats of all sessions, by a consistent read whose answer arrived at `now`; others are forgotten.
+
+        The arrival counts: a beat that is new to us may be as young as that, however long the read took.
+        """
         self._note_gap(self._watched_at, now, self._failover_seconds * LOOK_GAP)
         self._note_gap(self._wrote_at, now, self._failover_seconds * OWN_WRITE_GAP)
         self._watched_at = now
@@ -57,7 +60,10 @@ class Liveness:
         return 0.0 if window is None else now - window.since
 
     def silent(self, now: float) -> tuple[str, ...]:
-        """The sessions whose beat stayed the same for longer than the failover time, longest first."""
+        """The sessions whose beat seems to have stayed the same for longer than the failover time, longest first.
+
+        What is certain is what a consistent read says that begins after this question (`Observer`).
+        """
         quiet = [key for key, window in self._windows.items() if now - window.since > self._failover_seconds]
         return tuple(sorted(quiet, key=lambda key: (self._windows[key].since, key)))
 

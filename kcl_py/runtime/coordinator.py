@@ -37,7 +37,6 @@ class Coordinator:
         config: Config,
         *,
         lineage: Callable[[TableSnapshot], Lineage],
-        list_shards: Callable[[], Awaitable[object]],
         pick_up: Callable[[Lease, str], Awaitable[None]],
         is_gone: Callable[[Process | None], bool],
         clock: Callable[[], float],
@@ -50,7 +49,6 @@ class Coordinator:
             table: the lease table.
             config: the worker's.
             lineage: joins the table's rows with the stream's listings.
-            list_shards: asks the stream; a new leader's listing may be old.
             pick_up: takes a lease for this worker itself.
             is_gone: whether a process is certainly gone.
             clock: shared with the data plane, seconds.
@@ -58,7 +56,6 @@ class Coordinator:
             rng: jitter, and the lock's versions.
         """
         self._config = config
-        self._list_shards = list_shards
         self._clock = clock
         self._rng = rng
         self.strategy = STRATEGIES[config.balance]
@@ -143,7 +140,6 @@ class Coordinator:
     async def _lead(self, me: Session, *, is_changed: bool) -> None:
         if not self._has_led:
             self._planner.forget()
-            await self._list_shards()
             self._has_led = True
         if self.is_observing:  # a new leader that has not watched knows of no silence
             is_changed = await self.observer.revoke_silent(me.key) or is_changed

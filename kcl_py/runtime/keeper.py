@@ -120,7 +120,6 @@ class Keeper:
             table,
             config,
             lineage=lambda snapshot: self._discovery.lineage(snapshot.leases),
-            list_shards=self._discovery.list_shards,
             pick_up=self._intake.take,
             is_gone=is_gone,
             clock=clock,

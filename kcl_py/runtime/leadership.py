@@ -96,7 +96,7 @@ class Leadership:
             self._watch.restart(asked_at)
         self._polled_at = asked_at
         lock = await self._table.leader_lock()
-        self._watch.saw(lock, asked_at)
+        self._watch.saw(lock, self._clock())
         if lock is not None and lock.owner == me and lock.version in self._sent:
             self._stands(lock)
             if self._is_renewal_due(lock):

@@ -4,7 +4,7 @@ Only the leader, its standby, and a worker that has not seen a leader live yet o
 the whole table now and then; a verdict needs a consistent read of the entry and a conditional write.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from kcl_py.core.liveness import Liveness
 from kcl_py.core.session import Process, Session
@@ -67,16 +67,15 @@ class Observer:
 
     async def look_at_entries(self) -> bool:
         """Read the entries that the last look at the table found; True if anybody left, is leaving, or was revoked."""
-        asked_at = self._clock()
         before = self._membership
-        self._saw({session.key: session for session in await self._table.sessions(self.sessions)}, asked_at)
+        self._saw(await self._table.sessions(self.sessions))
         return self._membership != before
 
     async def look_at_table(self) -> TableSnapshot:
         """Read everything."""
         asked_at = self._clock()
         snapshot = await self._table.snapshot()
-        self._saw({session.key: session for session in snapshot.sessions}, asked_at)
+        self._saw(snapshot.sessions)
         owners = {owner for lease in snapshot.leases for owner in (lease.owner, lease.checkpoint_owner) if owner}
         owners |= {snapshot.lock.owner} if snapshot.lock is not None else set()
         odd = {row.key for row in snapshot.odd_rows}
@@ -125,9 +124,9 @@ class Observer:
     def _membership(self) -> frozenset[tuple[str, bool]]:
         return frozenset((key, session.is_leaving) for key, session in self.living.items())
 
-    def _saw(self, sessions: dict[str, Session], asked_at: float) -> None:
-        self.sessions = sessions
-        self._liveness.saw({key: session.beat for key, session in self.living.items()}, asked_at)
+    def _saw(self, sessions: Iterable[Session]) -> None:
+        self.sessions = {session.key: session for session in sessions}
+        self._liveness.saw({key: session.beat for key, session in self.living.items()}, self._clock())
 
     async def _look_for_absent(self, owners: set[str]) -> None:
         """Read the entries that the scan did not see: a table is not read in one instant."""
