@@ -272,7 +272,7 @@ class Table:
         self.url = url
         self.client: Any = boto3.client("dynamodb", region_name="eu-west-1", endpoint_url=url)
 
-    def fill(self, *leases: Lease, sessions: tuple[Session, ...] = ()) -> None:
+    def fill(self, *leases: Lease, sessions: tuple[Session, ...] = (), lock: LeaderLock | None = None) -> None:
         async def fill() -> None:
             door = DynamoDBLeaseTable("billing", region="eu-west-1", endpoint_url=self.url)
             await door.prepare()
@@ -280,6 +280,8 @@ class Table:
                 assert await door.create(row)
             for session in sessions:
                 await door.write_session(None, session)
+            if lock is not None:
+                await door.write_leader_lock(None, lock)
             await door.close()
 
         asyncio.run(fill())
@@ -314,14 +316,15 @@ def test_json_has_every_lease_and_session_under_stable_keys(shell: Shell, table:
     table.fill(
         lease(1, owner=ANN, held_by=ANN, owner_switches=2),
         lease(2, checkpoint=SHARD_END),
-        sessions=(Session(key=ANN, beat=7, updated_at_seconds=1_700_000_000),),
+        sessions=(Session(key=ANN, beat=7, updated_at_seconds=1_700_000_000, leases_max=9, cpu_percents=(-1.0, 12.5)),),
+        lock=LeaderLock(owner=ANN, version="v", duration_ms=10_000, standby=BOB),
     )
 
     assert as_json(shell, "--no-lag") == {
         "table": "billing",
         "kind": "kcl_py",
-        "leader": None,
-        "standby": None,
+        "leader": ANN,
+        "standby": BOB,
         "leases": [
             {
                 "shard_id": "shardId-000000000001",
@@ -345,8 +348,8 @@ def test_json_has_every_lease_and_session_under_stable_keys(shell: Shell, table:
                 "updated_at_seconds": 1_700_000_000,
                 "held": 1,
                 "assigned": 0,
-                "leases_max": None,
-                "cpu_percent": None,
+                "leases_max": 9,
+                "cpu_percent": 12.5,
             }
         ],
         "finished_leases": 1,
