@@ -8,10 +8,11 @@ import click
 @click.command("demo", short_help="See it work, without AWS.")
 @click.option("--plain", is_flag=True, help="Print lines, as without a terminal, and no live picture.")
 def command(plain: bool) -> None:
-    """Watch records flow through a worker, across a split and a merge, and see the proof that none was lost.
+    """Watch two workers share a stream, across a split, a merge and a death, and see the proof that nothing was lost.
 
-    Everything runs in this process: a local Kinesis, a local DynamoDB for the lease table, a producer and a worker.
-    It takes about twenty seconds and needs no AWS account.
+    Shards move from the first worker to the second, which is a process of its own and is killed in the end. A local
+    Kinesis, a local DynamoDB for the lease table, a producer and the first worker run in this process. It takes less
+    than half a minute and needs no AWS account.
     """
     from kcl_py.cli import demo_story
 

@@ -1,27 +1,30 @@
 """What was put and what was processed, per key and in order: the demo's proof."""
 
 import random
-import threading
-import time
-from collections import defaultdict
-from typing import ClassVar
+from collections import Counter, defaultdict
+from typing import Literal
 
 from kcl_py.aws.producer import Entry
-from kcl_py.core.batch import RecordBatch
-from kcl_py.processor import Checkpointer, RecordProcessor
+from kcl_py.cli.demo_facts import Processed
 
 KEYS = 40
 RECORDS_PER_BATCH = 60
-LAST_BATCH_SECONDS = 1.5  # the end of a shard takes a moment, so that one sees its children wait
+Epoch = tuple[str, str, int]
+"""Worker, shard and fencing token: from a lease's pick-up to its end."""
+End = Literal["let go", "lost", "killed"]
+"""How an epoch ended: nothing of one that was let go in order may come again."""
 
 
 class Ledger:
-    """Counts per key. The producer and every shard's thread write into it."""
+    """Counts per key, in the order of the workers' reports."""
 
     def __init__(self) -> None:
-        self._put: defaultdict[str, int] = defaultdict(int)
-        self._processed: defaultdict[str, list[int]] = defaultdict(list)
-        self._lock = threading.Lock()
+        self._put: Counter[str] = Counter()
+        self._first: defaultdict[str, list[int]] = defaultdict(list)  # numbers as they came for the first time
+        self._last_had: dict[tuple[str, int], Epoch] = {}  # each record, by key and number
+        self._repeats: Counter[tuple[Epoch, Epoch]] = Counter()  # who had it before, and who had it again
+        self._open: dict[tuple[str, str], Epoch] = {}  # by worker and shard
+        self._end: dict[Epoch, End] = {}
         self._dice = random.Random(7)
 
     def next_entries(self) -> list[Entry]:
@@ -33,43 +36,66 @@ class Ledger:
             self._put[key] += 1
         return entries
 
-    def processed(self, key: str, number: int) -> None:
-        """A record reached the processor."""
-        with self._lock:
-            self._processed[key].append(number)
+    def processed(self, fact: Processed) -> None:
+        """Records reached a processor."""
+        epoch = (fact.worker, fact.shard_id, fact.fencing_token)
+        for key, number in fact.records:
+            before = self._last_had.get((key, number))
+            if before is None:
+                self._first[key].append(number)
+            else:
+                self._repeats[before, epoch] += 1
+            self._last_had[key, number] = epoch
+
+    def picked_up(self, worker: str, shard_id: str, fencing_token: int) -> None:
+        """A worker has a shard from here on."""
+        self._open[worker, shard_id] = (worker, shard_id, fencing_token)
+
+    def let_go(self, worker: str, shard_id: str) -> None:
+        """A worker handed a shard over, gave it up or finished it."""
+        self._close(worker, shard_id, "let go")
+
+    def lost(self, worker: str, shard_id: str) -> None:
+        """A worker could not keep a shard, as one that hears nothing from its table for too long."""
+        self._close(worker, shard_id, "lost")
+
+    def killed(self, worker: str) -> None:
+        """A worker was killed with all shards that it still had."""
+        for holder, shard_id in list(self._open):
+            if holder == worker:
+                self._close(worker, shard_id, "killed")
 
     @property
     def is_behind(self) -> bool:
         """True until as many records were processed as were put."""
-        with self._lock:
-            return sum(map(len, self._processed.values())) < sum(self._put.values())
+        return len(self._last_had) < self._put.total()
 
     def proof(self, finished_shards: int) -> tuple[list[str], bool]:
         """Compare both sides, key by key; lines to print, and whether all of it holds."""
-        put = sum(self._put.values())
-        first = {key: list(dict.fromkeys(numbers)) for key, numbers in self._processed.items()}
-        distinct = sum(map(len, first.values()))
-        repeats = sum(map(len, self._processed.values())) - distinct
-        in_order = [key for key, count in self._put.items() if first.get(key) == list(range(count))]
-        is_proven = distinct == put and len(in_order) == len(self._put)
+        put = self._put.total()
+        distinct = len(self._last_had)
+        in_order = [key for key, count in self._put.items() if self._first.get(key) == list(range(count))]
+        repeats = Counter[End | None]()
+        for (before, after), count in self._repeats.items():
+            repeats[self._end.get(before) if before != after else None] += count
+        by_kill, by_loss = repeats["killed"], repeats["lost"]
+        unexplained = repeats.total() - by_kill - by_loss
+        is_proven = distinct == put and len(in_order) == len(self._put) and not unexplained
         lines = [
             "",
             f"put          {put:>6} records under {len(self._put)} keys",
-            f"processed    {distinct:>6} of them, {put - distinct} missing, {repeats} repeated",
+            f"processed    {distinct:>6} of them, {put - distinct} missing",
             f"in put order {len(in_order):>6} of {len(self._put)} keys, across {finished_shards} finished shards",
-            "every record was processed, in order per key" if is_proven else "THE PROOF FAILED: please report this",
+            f"repeated     {by_kill:>6} that were not checkpointed when their worker was killed",
+            f"             {unexplained:>6} by hand-offs, splits and merges",
         ]
+        if by_loss:
+            lines.append(
+                f"             {by_loss:>6} because this machine was too slow for a worker to keep its session"
+            )
         return lines, is_proven
 
-
-class LedgerProcessor(RecordProcessor):
-    """Writes what it gets into the ledger."""
-
-    ledger: ClassVar[Ledger]
-
-    def process_records(self, records: RecordBatch, checkpointer: Checkpointer) -> None:  # noqa: ARG002
-        """Note every record."""
-        for record in records:
-            self.ledger.processed(record.partition_key, int(record.data))
-        if records.is_at_shard_end:
-            time.sleep(LAST_BATCH_SECONDS)
+    def _close(self, worker: str, shard_id: str, end: End) -> None:
+        epoch = self._open.pop((worker, shard_id), None)
+        if epoch is not None:
+            self._end[epoch] = end

@@ -1,4 +1,4 @@
-"""The demo's live picture: shards, where they are, how far behind, how fast."""
+"""The demo's live picture: shards, who has them, where they are, how far behind, how fast."""
 
 import asyncio
 import time
@@ -15,15 +15,22 @@ from kcl_py.events import (
     BatchDone,
     CheckpointWritten,
     Event,
+    HandOffBegun,
+    LeadershipTaken,
     LeaseGivenUp,
+    LeaseHandedOver,
     LeasePickedUp,
+    LeaseWasLost,
+    SessionLost,
+    SessionRevoked,
     ShardFinished,
-    ShardStarted,
     WorkerReady,
 )
 
 _RATE_WINDOW_SECONDS = 3.0
 _FRAMES_PER_SECOND = 5
+_POSITION_DIGITS = 6
+_COLOURS = {"reading": "green", "handing over": "cyan", "waiting": "yellow", "orphaned": "red", "finished": "dim"}
 
 
 class ShardView(msgspec.Struct):
@@ -32,6 +39,7 @@ class ShardView(msgspec.Struct):
     shard_id: str
     parents: tuple[str, ...] = ()
     state: str = "listed"
+    owner: str = ""
     records: int = 0
     position: str = ""
     checkpoint: str = ""
@@ -39,11 +47,14 @@ class ShardView(msgspec.Struct):
 
 
 class Picture:
-    """What the events and the stream's listing have told so far."""
+    """What the workers' events and the stream's listing have told so far."""
 
     def __init__(self, stream: str) -> None:
         self.stream = stream
         self.shards: dict[str, ShardView] = {}
+        self.ready: set[str] = set()
+        self.leader = ""
+        self._dead: set[str] = set()
         self.sentences: list[tuple[float, str]] = []
         self._began = time.monotonic()
         self._recent: deque[tuple[float, int]] = deque()
@@ -60,17 +71,29 @@ class Picture:
         waiting = [parent for parent in parents if self._view(parent).state != "finished"]
         if view.state == "listed" and waiting:
             view.state = "waiting"
-            self.say(f"{_short(shard_id)} waits for its parents: {' and '.join(map(_short, waiting))}")
+            self.say(f"{short(shard_id)} waits for its parents: {' and '.join(map(short, waiting))}")
 
-    def note(self, event: Event) -> None:
-        """Listen to the worker."""
+    def killed(self, worker: str) -> None:
+        """This worker is no more; nobody has what it had."""
+        self._dead.add(worker)
+        self.say(f"worker {worker} is killed, by SIGKILL; its shards go on at their last checkpoints, elsewhere")
+        for view in self.shards.values():
+            if view.owner == worker:
+                view.state = "orphaned"
+
+    def note(self, worker: str, event: Event) -> None:
+        """Take what a worker tells."""
         match event:
             case WorkerReady():
-                self.say("the worker is ready: every start position stands in the lease table")
-            case LeasePickedUp() | ShardStarted():
-                self._view(event.shard_id).state = "reading"
-                if isinstance(event, LeasePickedUp):
-                    self.say(f"{_short(event.shard_id)} is picked up at {_position(event.checkpoint)}")
+                self.ready.add(worker)
+                self.say(f"worker {worker} is ready")
+            case LeadershipTaken():
+                self.leader = worker
+                self.say(f"worker {worker} leads: it plans who has which shard")
+            case SessionRevoked():
+                self.say(f"worker {worker} sees that worker {_worker(event.session)} is dead: {event.reason}")
+            case SessionLost():
+                self.say(f"worker {worker} lost its session: {event.reason}")
             case BatchDone():
                 view = self._view(event.shard_id)
                 view.records += event.records
@@ -79,11 +102,35 @@ class Picture:
                 self._recent.append((time.monotonic(), event.records))
             case CheckpointWritten():
                 self._view(event.shard_id).checkpoint = _position(event.checkpoint)
+            case _:
+                self._note_owner(worker, event)
+
+    def _note_owner(self, worker: str, event: Event) -> None:
+        match event:
+            case LeasePickedUp():
+                view = self._view(event.shard_id)
+                view.state, view.owner = "reading", worker
+                view.checkpoint = _position(event.checkpoint)
+                self.say(f"worker {worker} picks up {short(event.shard_id)} at {view.checkpoint}")
+            case HandOffBegun():
+                self._view(event.shard_id).state = "handing over"
+            case LeaseHandedOver():
+                self.say(f"worker {worker} hands {short(event.shard_id)} over to worker {_worker(event.to)}")
             case ShardFinished():
-                self._view(event.shard_id).state = "finished"
-                self.say(f"{_short(event.shard_id)} is finished")
-            case LeaseGivenUp():
-                self._view(event.shard_id).state = "given up"
+                view = self._view(event.shard_id)
+                view.state, view.owner = "finished", ""
+                self.say(f"worker {worker} has finished {short(event.shard_id)}")
+            case LeaseGivenUp() | LeaseWasLost():
+                view = self._view(event.shard_id)
+                view.state, view.owner = "given up", ""
+
+    def has_shards(self, worker: str) -> bool:
+        """True if this worker owns a shard, dead or alive."""
+        return any(view.owner == worker for view in self.shards.values())
+
+    def is_inherited(self, worker: str) -> bool:
+        """True if this worker is dead, and others have all that it had."""
+        return worker in self._dead and not self.has_shards(worker)
 
     @property
     def finished_shards(self) -> int:
@@ -117,6 +164,11 @@ def show_lines(picture: Picture) -> "asyncio.Task[None]":
     return asyncio.create_task(_lines(picture), name="demo lines")
 
 
+def short(shard_id: str) -> str:
+    """A shard as people say it."""
+    return f"shard {int(shard_id.rpartition('-')[2])}"
+
+
 async def _live(picture: Picture) -> None:
     with Live(_drawn(picture), console=Console(), refresh_per_second=_FRAMES_PER_SECOND) as live:
         try:
@@ -128,24 +180,26 @@ async def _live(picture: Picture) -> None:
 
 
 def _drawn(picture: Picture) -> Group:
-    table = Table(title=f"stream {picture.stream}: {picture.records} records, {picture.records_per_second:.0f}/s")
-    for heading in ("shard", "state", "parents"):
+    led = f"worker {picture.leader} leads" if picture.leader else "nobody leads yet"
+    rate = f"{picture.records} records, {picture.records_per_second:.0f}/s"
+    table = Table(title=f"stream {picture.stream}: {rate}; {led}")
+    for heading in ("shard", "state", "owner", "parents"):
         table.add_column(heading)
     for heading in ("records", "position", "checkpoint", "behind"):
         table.add_column(heading, justify="right")
-    colours = {"reading": "green", "waiting": "yellow", "finished": "dim"}
     for view in sorted(picture.shards.values(), key=lambda view: view.shard_id):
         behind = "" if view.millis_behind is None else f"{view.millis_behind} ms"
         table.add_row(
-            _short(view.shard_id),
-            Text(view.state, style=colours.get(view.state, "")),
-            " ".join(map(_short, view.parents)),
+            short(view.shard_id),
+            Text(view.state, style=_COLOURS.get(view.state, "")),
+            view.owner,
+            " ".join(map(short, view.parents)),
             str(view.records),
             view.position,
             view.checkpoint,
             behind,
         )
-    return Group(table, *(Text(f"{at:5.1f} s  {sentence}") for at, sentence in picture.sentences[-8:]))
+    return Group(table, *(Text(f"{at:5.1f} s  {sentence}") for at, sentence in picture.sentences[-10:]))
 
 
 async def _lines(picture: Picture) -> None:
@@ -169,10 +223,10 @@ async def _lines(picture: Picture) -> None:
         tell_news()
 
 
-def _short(shard_id: str) -> str:
-    return f"shard {int(shard_id.rpartition('-')[2])}"
+def _worker(session: str) -> str:
+    return session.rpartition("@")[0]
 
 
 def _position(checkpoint: str) -> str:
     sequence_number = checkpoint.partition("/")[0]
-    return f"…{sequence_number[-8:]}" if sequence_number[0].isdigit() else sequence_number
+    return f"…{sequence_number[-_POSITION_DIGITS:]}" if sequence_number[0].isdigit() else sequence_number
