@@ -120,11 +120,11 @@ class Coordinator:
             else:
                 self._has_led = False
 
-    async def leave(self) -> None:
+    async def leave(self, me: str) -> None:
         """Lead no more, for good; when this returns, no write of a turn is under way any more."""
-        await self.leadership.release()
+        self.leadership.close()
         async with self._turn:
-            return
+            await self.leadership.release(me)
 
     async def _observe(self, me: Session) -> bool:
         """Look; True if the fleet is not what it was."""

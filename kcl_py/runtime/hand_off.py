@@ -28,8 +28,8 @@ class HandOff:
         *,
         grace_seconds: float,
         may_receive: Callable[[str], Awaitable[bool]],
-        begin: Callable[[HeldLease], None],
-        force: Callable[[HeldLease], Awaitable[None]],
+        begin: Callable[[], None],
+        force: Callable[[], Awaitable[None]],
         emit: Emitter,
     ) -> None:
         """Prepare; nothing happens before `run`.
@@ -62,9 +62,9 @@ class HandOff:
             self._emit(HandOffCalledOff(shard_id=self._held.lease.key, to=receiver))
             return
         self._emit(HandOffBegun(shard_id=self._held.lease.key, to=receiver))
-        self._begin(self._held)
+        self._begin()
         try:
             async with asyncio.timeout(self._grace_seconds):
                 await self._held.wait_until_over()
         except TimeoutError:
-            await self._force(self._held)
+            await self._force()

@@ -18,6 +18,7 @@ from kcl_py.interfaces import LeaseTable, Stream
 from kcl_py.retrying import Sleep, jittered, retrying
 from kcl_py.runtime.admission import Admission
 from kcl_py.runtime.coordinator import Coordinator
+from kcl_py.runtime.desk import Desk
 from kcl_py.runtime.discovery import Discovery
 from kcl_py.runtime.gatekeeper import Gatekeeper
 from kcl_py.runtime.heartbeat import Heartbeat, SessionEnded
@@ -101,10 +102,10 @@ class Keeper:
             sleep=sleep,
             make_suffix=lambda: f"{rng.getrandbits(32):08x}",
         )
-        self._holdings = Holdings(
-            table,
-            self._discovery,
-            mailbox.to_data_plane,
+        self._desk = Desk(
+            table=table,
+            discovery=self._discovery,
+            to_data_plane=mailbox.to_data_plane,
             config=config,
             session=lambda: self._heartbeat.key if self._has_joined else None,
             is_session_live=lambda: clock() < self._heartbeat.deadline,
@@ -114,6 +115,7 @@ class Keeper:
             emit=emit,
             sleep=sleep,
         )
+        self._holdings = Holdings(self._desk)
         self._gatekeeper = Gatekeeper(table, self._discovery, emit)
         self._intake = Intake(table, self._holdings, self._gatekeeper, emit)
         self._coordinator = Coordinator(
@@ -203,8 +205,8 @@ class Keeper:
         if not self._has_joined:
             return
         await self._holdings.give_up_all()
-        if self._holdings.succession is not None:
-            await self._through_trouble("take a last look", self._holdings.succession.last_look())
+        if self._desk.succession is not None:
+            await self._through_trouble("take a last look", self._desk.succession.last_look())
         await self._heartbeat.delete()
 
     # -- what is done on time ---------------------------------------------------------------------------------------
@@ -256,7 +258,7 @@ class Keeper:
             await self._discovery.clean_up(snapshot)
         elif self._holdings.has_missing_shards or self._gatekeeper.needs_listing:
             await self._discovery.list_shards()
-        await self._holdings.end_trimmed(self._discovery.lineage(self._holdings.leases))
+        await self._holdings.end_trimmed()
 
     def _spawn(self, work: Coroutine[Any, Any, object]) -> None:
         try:
@@ -332,10 +334,10 @@ class Keeper:
             seems_dead=self._coordinator.seems_dead,
             emit=self._emit,
         )
-        self._holdings.succession = succession
+        self._desk.succession = succession
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._mark_leaving())
-            tasks.create_task(self._through_trouble("give up leadership", self._coordinator.leave()))
+            tasks.create_task(self._through_trouble("give up leadership", self._coordinator.leave(succession.me)))
             tasks.create_task(succession.read())
 
     async def _mark_leaving(self) -> None:

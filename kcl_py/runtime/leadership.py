@@ -45,12 +45,13 @@ class Leadership:
         self._deadline = 0.0
         self._standby: str | None = None  # whom we name
         self._is_closed = False
+        self._term = 0  # counts the sessions under which we may have led
         self._patience_seconds = failover_seconds * rng.uniform(1.0, 1.2)
 
     @property
     def is_leader(self) -> bool:
         """True while nobody else can have taken the lock."""
-        return self._mine is not None and self._clock() < self._deadline
+        return self._mine is not None and not self._is_closed and self._clock() < self._deadline
 
     def is_standby(self, session: str) -> bool:
         """True if the leader has named this session."""
@@ -95,7 +96,10 @@ class Leadership:
         if self._polled_at is not None and asked_at - self._polled_at > self._failover_seconds * _POLL_GAP:
             self._watch.restart(asked_at)
         self._polled_at = asked_at
+        term = self._term
         lock = await self._table.leader_lock()
+        if term != self._term:
+            return  # the session that asked has ended
         self._watch.saw(lock, self._clock())
         if lock is not None and lock.owner == me and lock.version in self._sent:
             self._stands(lock)
@@ -110,15 +114,19 @@ class Leadership:
         """Lead no more: the session is over, and the lock with it."""
         self._lose(reason)
         self._sent.clear()
+        self._term += 1
 
-    async def release(self) -> None:
-        """Never lead again, and take the lock away, so that the next worker that looks leads."""
-        mine = self._mine
+    def close(self) -> None:
+        """Never lead again."""
         self._is_closed = True
+
+    async def release(self, me: str) -> None:
+        """Take our lock away, so that the next worker that looks leads; no `poll` may be under way."""
+        lock = await self._table.leader_lock()
         self.abdicate("this worker leaves")
-        if mine is not None:
+        if lock is not None and lock.owner == me:
             try:
-                await self._table.write_leader_lock(mine, None)
+                await self._table.write_leader_lock(lock, None)
             except ConditionFailed:
                 return  # somebody else has it already
 
@@ -141,16 +149,19 @@ class Leadership:
             duration_ms=int(self._failover_seconds * 1000),
             standby=self._standby if self._mine is not None else None,
         )
+        term = self._term
         self._sent[after.version] = self._clock()  # before it is sent: the deadline may only err on the safe side
         try:
             await self._table.write_leader_lock(before, after)
         except ConditionFailed:
-            del self._sent[after.version]  # it stands nowhere
+            self._sent.pop(after.version, None)  # it stands nowhere
             self._lose("another worker has the lock")
             return
         except Throttled:
-            del self._sent[after.version]
+            self._sent.pop(after.version, None)
             raise
+        if term != self._term:
+            return  # the session ended meanwhile: its lock is nobody's, and free in time
         self._watch.saw(after, self._clock())
         self._stands(after)
 

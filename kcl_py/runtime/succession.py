@@ -53,7 +53,7 @@ class Succession:
         """
         self._table = table
         self._strategy = strategy
-        self._me = me
+        self.me = me
         self._seems_dead = seems_dead
         self._emit = emit
         self._fleet: Fleet | None = None  # without us: our leases are free
@@ -71,7 +71,7 @@ class Succession:
 
     async def may_receive(self, session: str) -> bool:
         """True if the receiver of an open hand-off can have the lease."""
-        return session != self._me and await may_receive(self._table, session)
+        return session != self.me and await may_receive(self._table, session)
 
     async def heir_of(self, lease: Lease) -> str | None:
         """Who is to have a lease of ours; None if nobody is there."""
@@ -88,11 +88,11 @@ class Succession:
         self._see(snapshot)
         staying = {session.key for session in snapshot.sessions if not session.is_revoked and not session.is_leaving}
         for lease in snapshot.leases:
-            if not lease.is_finished and lease.is_owner_native and self._is_left_behind(lease, staying - {self._me}):
+            if not lease.is_finished and lease.is_owner_native and self._is_left_behind(lease, staying - {self.me}):
                 await self._pass_on(lease)
 
     def _is_left_behind(self, lease: Lease, staying: set[str]) -> bool:
-        if lease.effective_owner == self._me:
+        if lease.effective_owner == self.me:
             return True
         is_nobodys = lease.owner is not None and lease.held_by is None and lease.checkpoint_owner is None
         return is_nobodys and lease.owner not in staying
@@ -113,7 +113,7 @@ class Succession:
         workers = tuple(
             WorkerView(key=session.key, leases_max=session.leases_max)
             for session in snapshot.sessions
-            if session.key != self._me
+            if session.key != self.me
             and not (session.is_revoked or session.is_leaving or self._seems_dead(session.key))
         )
         keys = {worker.key for worker in workers}
@@ -125,7 +125,7 @@ class Succession:
         ours = tuple(
             LeaseView(key=lease.key, throughput_kbps=lease.throughput_kbps or 0.0)
             for lease in snapshot.leases
-            if not lease.is_finished and lease.effective_owner == self._me
+            if not lease.is_finished and lease.effective_owner == self.me
         )
         self._fleet = Fleet(workers=workers, leases=(*leases, *ours), is_settled=False)
         self._plan()

@@ -5,7 +5,6 @@ import asyncio
 import msgspec
 
 from kcl_py.core import audit
-from kcl_py.core.lineage import Lineage
 from kcl_py.core.position import StartPosition
 from kcl_py.core.shard import Shard
 from kcl_py.errors import AccessDenied, ServiceUnavailable
@@ -119,14 +118,14 @@ def test_a_lease_that_is_lost_while_its_trimmed_shard_is_ended_costs_that_shard_
         end_trimmed = holdings.end_trimmed
         is_taken = asyncio.Event()
 
-        async def taken_by_a_rival_and_ended(lineage: Lineage) -> None:
-            trimmed = {lease.key for lease in audit.trimmed(lineage)} & holdings._missing
-            if SHARD_0 in trimmed and not is_taken.is_set():
+        async def taken_by_a_rival_and_ended() -> None:
+            trimmed = {lease.key for lease in audit.trimmed(worker.keeper._discovery.lineage(holdings.leases))}
+            if SHARD_0 in trimmed and holdings._held[SHARD_0].is_shard_missing and not is_taken.is_set():
                 row = await site.row()
                 theirs = msgspec.structs.replace(row, owner="rival@00000000", held_by="rival@00000000")
                 site.memory.put(msgspec.structs.replace(theirs, counter=row.counter + 1))
                 is_taken.set()
-            await end_trimmed(lineage)
+            await end_trimmed()
 
         holdings.end_trimmed = taken_by_a_rival_and_ended  # type: ignore[method-assign]
         await asyncio.wait_for(is_taken.wait(), 400)

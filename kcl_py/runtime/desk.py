@@ -1,0 +1,41 @@
+"""What all leases of one worker share in the control plane."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import msgspec
+
+from kcl_py.config import Config
+from kcl_py.interfaces import LeaseTable
+from kcl_py.retrying import Sleep
+from kcl_py.runtime.discovery import Discovery
+from kcl_py.runtime.mailbox import Box, FromKeeper
+from kcl_py.runtime.succession import Succession
+from kcl_py.runtime.user_code import Emitter
+
+
+class Desk(msgspec.Struct, kw_only=True):
+    """Handed to everything that deals with held leases.
+
+    Attributes:
+        session: our session's key; None while there is none.
+        is_session_live: whether our own deadline is still ahead.
+        on_trouble: told errors of lease writes, which are tried again.
+        spawn: runs something beside, until it ends or the worker quits.
+        clock: shared with the data plane, seconds.
+        succession: who gets what we let go; None unless this worker is leaving.
+    """
+
+    table: LeaseTable
+    discovery: Discovery
+    to_data_plane: Box[FromKeeper]
+    config: Config
+    session: Callable[[], str | None]
+    is_session_live: Callable[[], bool]
+    on_trouble: Callable[[BaseException], None]
+    spawn: Callable[[Coroutine[Any, Any, object]], None]
+    clock: Callable[[], float]
+    emit: Emitter
+    sleep: Sleep = asyncio.sleep
+    succession: Succession | None = None
