@@ -6,7 +6,7 @@ from enum import Enum
 class Lane(Enum):
     """The calls of one urgency. Each lane has threads of its own, so none ever stands in another's queue."""
 
-    SESSION = ("session", 2)  # beats, and the leader lock: late ones cost leases. One thread may be held by a lost beat
+    SESSION = ("session", 3)  # beats and the leader lock. A lost beat may hold one thread, and a lost renewal another
     ROW = ("row", 8)  # pick-ups, checkpoints, assignments
     BULK = ("bulk", 3)  # the whole table, many entries, the index: what looks again a little later anyway
 

@@ -130,6 +130,10 @@ class TableConnection:
 
         return await self.call(operation, send, table_name, lane=Lane.BULK)
 
+    async def aside(self, function: Callable[[], Answer]) -> Answer:
+        """Run what takes long and calls nobody where bulk calls run, so that the loop goes on beating meanwhile."""
+        return await asyncio.get_running_loop().run_in_executor(self._executors[Lane.BULK], function)
+
     async def close(self) -> None:
         """End the threads, once the calls in flight have met their timeouts, and the connections."""
         for executor in self._own_executors.values():

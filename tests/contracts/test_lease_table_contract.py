@@ -39,6 +39,7 @@ FULL = Lease(
     start_at_ms=1_700_000_000_123,
     caught_up_at_ms=1_700_000_060_000,
     binding=BINDING,
+    throughput_kbps=0.125,
 )
 PROCESS = Process(boot_id="2f1c", pid_namespace="4026531836", pid=17, started_ticks=12345)
 SESSION = Session(key=ANN, process=PROCESS, updated_at_seconds=1_700_000_000)
