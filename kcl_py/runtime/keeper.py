@@ -12,7 +12,7 @@ from typing import Any
 
 from kcl_py.config import Config
 from kcl_py.core.session import Process, Session
-from kcl_py.errors import TROUBLE, CheckpointError, LeaseLost, ServiceUnavailable, Throttled
+from kcl_py.errors import CheckpointError, LeaseLost, ServiceUnavailable, Throttled
 from kcl_py.events import ServiceTrouble, SessionLost, SessionStarted, WorkerReady
 from kcl_py.interfaces import LeaseTable, Stream
 from kcl_py.retrying import Sleep, jittered, retrying
@@ -36,13 +36,10 @@ from kcl_py.runtime.mailbox import (
     Request,
     ShardMissing,
 )
+from kcl_py.runtime.rounds import Rounds
 from kcl_py.runtime.succession import Succession
 from kcl_py.runtime.user_code import Emitter
 
-LOOK_SECONDS = 1.0  # between two questions what this worker was assigned
-LOOK_SECONDS_MAX = 8.0  # while the table is throttled or does not answer
-_INSTANT_SECONDS = 0.001  # less is no waiting
-ARRIVAL_SECONDS = 0.2  # the same, for a lease whose hand-off to this worker is open
 START_ATTEMPTS_MAX = 10  # about a minute
 
 
@@ -80,14 +77,11 @@ class Keeper:
             rng: jitter, session suffixes and lock versions.
         """
         rng = rng or random.Random()
-        self._table = table
         self._mailbox = mailbox
-        self._config = config
         self._emit = emit
-        self._clock = clock
-        self._sleep = sleep
         self._is_gone = is_gone
         self._discovery = Discovery(stream, table, config, clock=clock, emit=emit, sleep=sleep)
+        self._admission = Admission(table, config, clock=clock, emit=emit, sleep=sleep)
         self._heartbeat = Heartbeat(
             table,
             worker_id=config.worker_id,
@@ -115,25 +109,35 @@ class Keeper:
             emit=emit,
             sleep=sleep,
         )
-        self._holdings = Holdings(self._desk)
-        self._gatekeeper = Gatekeeper(table, self._discovery, emit)
-        self._intake = Intake(table, self._holdings, self._gatekeeper, emit)
-        self._coordinator = Coordinator(
-            table,
-            config,
-            lineage=lambda snapshot: self._discovery.lineage(snapshot.leases),
-            pick_up=self._intake.take,
-            is_gone=is_gone,
-            clock=clock,
-            emit=emit,
-            rng=rng,
-        )
-        self._admission = Admission(table, config, clock=clock, emit=emit, sleep=sleep)
-        self._look_now = asyncio.Event()
+        self._compose(is_gone, rng)
         self._quit = asyncio.Event()
         self._is_leaving = False
         self._has_joined = False
         self._errands: set[asyncio.Task[object]] = set()
+
+    def _compose(self, is_gone: Callable[[Process | None], bool], rng: random.Random) -> None:
+        desk = self._desk
+        self._holdings = Holdings(desk)
+        gatekeeper = Gatekeeper(desk.table, self._discovery, desk.emit)
+        intake = Intake(desk.table, self._holdings, gatekeeper, desk.emit)
+        self._coordinator = Coordinator(
+            desk.table,
+            desk.config,
+            lineage=lambda snapshot: self._discovery.lineage(snapshot.leases),
+            pick_up=intake.take,
+            is_gone=is_gone,
+            clock=desk.clock,
+            emit=desk.emit,
+            rng=rng,
+        )
+        self._rounds = Rounds(
+            desk,
+            holdings=self._holdings,
+            intake=intake,
+            gatekeeper=gatekeeper,
+            coordinator=self._coordinator,
+            session=lambda: self._heartbeat.session if self._has_joined and not self._is_leaving else None,
+        )
 
     async def run(self) -> None:
         """Keep until told to quit.
@@ -161,20 +165,18 @@ class Keeper:
             pause=jittered(0.5, 10.0),
             on_retry=lambda error, _attempt, _pause: self._emit(ServiceTrouble(operation="start", reason=str(error))),
             attempts_max=START_ATTEMPTS_MAX,
-            sleep=self._sleep,
+            sleep=self._desk.sleep,
         )
         await retry(self._open)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._keep_session(), name="beat")
-            tasks.create_task(self._coordinate(), name="coordinate")
-            tasks.create_task(self._look_on_time(), name="look")
-            tasks.create_task(self._audit_on_time(), name="audit")
+            tasks.create_task(self._rounds.run(), name="rounds")
 
     async def _open(self) -> None:
         listing = await self._discovery.open()  # first: a stream that is not there leaves no table behind
-        self._discovery.bind(await self._table.prepare())
+        self._discovery.bind(await self._desk.table.prepare())
         await self._admission.admit(tuple(listing.shards.values()), self._discovery.binding)
-        await self._table.equip()
+        await self._desk.table.equip()
         if not self._has_joined:
             await self._join()
         await self._discovery.make_rows(self._may_be_alive)
@@ -199,66 +201,17 @@ class Keeper:
                 self._holdings.lose_all(f"the session ended: {ended}")
                 self._coordinator.leadership.abdicate(str(ended))
             await self._join()
-            self._look_now.set()
+            self._rounds.look_now()
 
     async def _quit_table(self) -> None:
         if not self._has_joined:
             return
         await self._holdings.give_up_all()
         if self._desk.succession is not None:
-            await self._through_trouble("take a last look", self._desk.succession.last_look())
+            await self._rounds.through_trouble("take a last look", self._desk.succession.last_look())
         await self._heartbeat.delete()
 
-    # -- what is done on time ---------------------------------------------------------------------------------------
-
-    async def _coordinate(self) -> None:
-        failures = 0
-        back_off = jittered(self._coordinator.turn_seconds, self._config.failover_seconds / 3)
-        while not self._is_leaving:
-            if self._has_joined:
-                turn = self._coordinator.turn(self._heartbeat.session)
-                failures = 0 if await self._through_trouble("coordinate", turn) else failures + 1
-            await self._sleep(back_off(failures + 1) if failures else self._coordinator.turn_seconds)
-
-    async def _look_on_time(self) -> None:
-        failures = 0
-        back_off = jittered(LOOK_SECONDS, LOOK_SECONDS_MAX)
-        while True:
-            self._look_now.clear()
-            failures = 0 if await self._through_trouble("look for leases", self._look()) else failures + 1
-            await self._wait_to_look(back_off(failures + 1) if failures else LOOK_SECONDS)
-
-    async def _wait_to_look(self, seconds: float) -> None:
-        """Wait, unless something happens; while a hand-off to us is open, its row is read now and then."""
-        until = self._clock() + seconds
-        while (left := until - self._clock()) > _INSTANT_SECONDS and not self._look_now.is_set():
-            is_arriving = self._intake.is_awaiting_hand_off
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(min(left, ARRIVAL_SECONDS) if is_arriving else left):
-                    await self._look_now.wait()
-            if is_arriving and self._has_joined and not self._is_leaving:
-                arriving = self._intake.look_at_arriving(self._heartbeat.key)
-                await self._through_trouble("look for leases", arriving)
-
-    async def _look(self) -> None:
-        if self._has_joined and not self._is_leaving:
-            await self._intake.look(self._heartbeat.key)
-
-    async def _audit_on_time(self) -> None:
-        while True:
-            await self._sleep(self._config.shard_listing_interval_seconds)
-            await self._through_trouble("audit the shards", self._audit())
-            self._look_now.set()
-
-    async def _audit(self) -> None:
-        await self._discovery.check_stream()
-        snapshot = self._coordinator.led_snapshot
-        if snapshot is not None:
-            await self._discovery.audit(snapshot)
-            await self._discovery.clean_up(snapshot)
-        elif self._holdings.has_missing_shards or self._gatekeeper.needs_listing:
-            await self._discovery.list_shards()
-        await self._holdings.end_trimmed()
+    # -- beside ------------------------------------------------------------------------------------------------------
 
     def _spawn(self, work: Coroutine[Any, Any, object]) -> None:
         try:
@@ -276,17 +229,6 @@ class Keeper:
         if errands:
             await asyncio.wait(errands)
 
-    async def _through_trouble(self, operation: str, work: Coroutine[Any, Any, None]) -> bool:
-        """Do something that is tried again later; False if the service was in the way."""
-        is_done = True
-        try:
-            await work
-        except* TROUBLE as group:
-            self._coordinator.own_write_failed()
-            self._emit(ServiceTrouble(operation=operation, reason=str(group.exceptions[0])))
-            is_done = False
-        return is_done
-
     def _note_landed(self) -> None:
         self._coordinator.observer.own_write_landed()
 
@@ -300,10 +242,10 @@ class Keeper:
         match message:
             case Request(shard_id=shard_id, fencing_token=fencing_token, matter=Closed()):
                 self._holdings.closed(shard_id, fencing_token)
-                self._look_now.set()
+                self._rounds.look_now()
             case Request(shard_id=shard_id, matter=ShardMissing()):
                 self._holdings.is_missing(shard_id)
-                self._spawn(self._through_trouble("describe the stream", self._discovery.check_stream()))
+                self._spawn(self._rounds.through_trouble("describe the stream", self._discovery.check_stream()))
             case Request():
                 self._spawn(self._serve(message))
             case Leaving():
@@ -321,14 +263,14 @@ class Keeper:
             error = refused
         self._mailbox.to_data_plane.put(Answer(request.request_id, result, error))
         if isinstance(request.matter, EndShard):
-            self._look_now.set()  # the children may start
+            self._rounds.look_now()  # the children may start
             self._coordinator.hasten()
 
     async def _leave(self) -> None:
         if not self._has_joined:
             return
         succession = Succession(
-            self._table,
+            self._desk.table,
             self._coordinator.strategy,
             me=self._heartbeat.key,
             seems_dead=self._coordinator.seems_dead,
@@ -337,7 +279,9 @@ class Keeper:
         self._desk.succession = succession
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._mark_leaving())
-            tasks.create_task(self._through_trouble("give up leadership", self._coordinator.leave(succession.me)))
+            tasks.create_task(
+                self._rounds.through_trouble("give up leadership", self._coordinator.leave(succession.me))
+            )
             tasks.create_task(succession.read())
 
     async def _mark_leaving(self) -> None:

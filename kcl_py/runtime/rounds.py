@@ -1,0 +1,126 @@
+"""What a worker does on time, beside beating: take its turn in the fleet, look for its leases, audit the shards."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from kcl_py.core.session import Session
+from kcl_py.errors import TROUBLE
+from kcl_py.events import ServiceTrouble
+from kcl_py.retrying import jittered
+from kcl_py.runtime.coordinator import Coordinator
+from kcl_py.runtime.desk import Desk
+from kcl_py.runtime.gatekeeper import Gatekeeper
+from kcl_py.runtime.holdings import Holdings
+from kcl_py.runtime.intake import Intake
+
+LOOK_SECONDS = 1.0  # between two questions what this worker was assigned
+LOOK_SECONDS_MAX = 8.0  # while the table is throttled or does not answer: beats and checkpoints go first
+ARRIVAL_SECONDS = 0.2  # between two looks at a lease whose hand-off to this worker is open
+_INSTANT_SECONDS = 0.001  # less is no waiting
+
+
+class Rounds:
+    """Three loops that stop when the worker leaves; trouble with a service only makes them slower."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        *,
+        holdings: Holdings,
+        intake: Intake,
+        gatekeeper: Gatekeeper,
+        coordinator: Coordinator,
+        session: Callable[[], Session | None],
+    ) -> None:
+        """Take what is needed.
+
+        Args:
+            desk: what all leases share.
+            holdings: the held leases.
+            intake: picks up what was assigned.
+            gatekeeper: knows which shards wait for a listing.
+            coordinator: leads, or watches, if it is our turn.
+            session: our session; None while there is none, or once the worker leaves.
+        """
+        self._desk = desk
+        self._holdings = holdings
+        self._intake = intake
+        self._gatekeeper = gatekeeper
+        self._coordinator = coordinator
+        self._session = session
+        self._look_now = asyncio.Event()
+
+    async def run(self) -> None:
+        """Go on for ever."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._coordinate(), name="coordinate")
+            tasks.create_task(self._look(), name="look")
+            tasks.create_task(self._audit(), name="audit")
+
+    def look_now(self) -> None:
+        """Something happened that a lease may follow from."""
+        self._look_now.set()
+
+    async def through_trouble(self, operation: str, work: Coroutine[Any, Any, None]) -> bool:
+        """Do something that is tried again later; False if a service was in the way."""
+        is_done = True
+        try:
+            await work
+        except* TROUBLE as group:
+            self._coordinator.own_write_failed()
+            self._desk.emit(ServiceTrouble(operation=operation, reason=str(group.exceptions[0])))
+            is_done = False
+        return is_done
+
+    async def _coordinate(self) -> None:
+        failures = 0
+        back_off = jittered(self._coordinator.turn_seconds, self._desk.config.failover_seconds / 3)
+        while True:
+            session = self._session()
+            if session is not None:
+                is_done = await self.through_trouble("coordinate", self._coordinator.turn(session))
+                failures = 0 if is_done else failures + 1
+            await self._desk.sleep(back_off(failures + 1) if failures else self._coordinator.turn_seconds)
+
+    async def _look(self) -> None:
+        failures = 0
+        back_off = jittered(LOOK_SECONDS, LOOK_SECONDS_MAX)
+        while True:
+            self._look_now.clear()
+            session = self._session()
+            if session is not None:
+                is_done = await self.through_trouble("look for leases", self._intake.look(session.key))
+                failures = 0 if is_done else failures + 1
+            await self._wait_to_look(back_off(failures + 1) if failures else LOOK_SECONDS)
+
+    async def _wait_to_look(self, seconds: float) -> None:
+        """Wait, unless something happens; while a hand-off to us is open, its row is read now and then."""
+        clock = self._desk.clock
+        until = clock() + seconds
+        while (left := until - clock()) > _INSTANT_SECONDS and not self._look_now.is_set():
+            is_arriving = self._intake.is_awaiting_hand_off
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(left, ARRIVAL_SECONDS) if is_arriving else left):
+                    await self._look_now.wait()
+            session = self._session()
+            if is_arriving and session is not None:
+                await self.through_trouble("look for leases", self._intake.look_at_arriving(session.key))
+
+    async def _audit(self) -> None:
+        while True:
+            await self._desk.sleep(self._desk.config.shard_listing_interval_seconds)
+            await self.through_trouble("audit the shards", self._audit_once())
+            self._look_now.set()
+
+    async def _audit_once(self) -> None:
+        discovery = self._desk.discovery
+        await discovery.check_stream()
+        snapshot = self._coordinator.led_snapshot
+        if snapshot is not None:
+            await discovery.audit(snapshot)
+            await discovery.clean_up(snapshot)
+        elif self._holdings.has_missing_shards or self._gatekeeper.needs_listing:
+            await discovery.list_shards()
+        await self._holdings.end_trimmed()
