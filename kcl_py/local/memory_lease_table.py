@@ -148,8 +148,11 @@ class MemoryLeaseTable:
         with self._lock:
             self._check_exists()
             lock = self._leader_lock
-            seen = None if before is None else (before.owner, before.version)
-            if seen != (None if lock is None else (lock.owner, lock.version)):
+            if before is None:
+                is_as_seen = lock is None and LOCK_KEY not in self.odd_rows
+            else:
+                is_as_seen = lock is not None and _lock_guard(lock, before) == _lock_guard(before, before)
+            if not is_as_seen:
                 raise ConditionFailed("the leader lock is not as it was seen; nothing was written")
             self._leader_lock = after
 
@@ -224,3 +227,8 @@ def _session_key(before: Session | None, after: Session | None) -> str:
 
 def _session_guard(session: Session) -> tuple[int, bool]:
     return session.beat, session.is_revoked
+
+
+def _lock_guard(lock: LeaderLock, seen: LeaderLock) -> tuple[str, str, bool]:
+    """Whether it was released counts only if it was seen so."""
+    return lock.owner, lock.version, lock.is_released and seen.is_released

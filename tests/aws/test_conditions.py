@@ -116,10 +116,13 @@ async def test_a_row_is_deleted_if_it_is_as_seen_and_finished(table: Any, script
             ),
         ),
         (LOCK, TAKEN, ("PutItem", f'recordVersionNumber = "one" AND ownerName = "{ANN}"', "")),
-        (
-            msgspec.structs.replace(LOCK, is_released=True),
-            TAKEN,
-            ("PutItem", f'recordVersionNumber = "one" AND ownerName = "{ANN}" AND isReleased = "1"', ""),
+        *(
+            (
+                msgspec.structs.replace(LOCK, is_released=True),
+                after,
+                ("PutItem", f'recordVersionNumber = "one" AND ownerName = "{ANN}" AND isReleased = "1"', ""),
+            )
+            for after in (TAKEN, RENEWED)
         ),
         (LOCK, None, ("DeleteItem", f'recordVersionNumber = "one" AND ownerName = "{ANN}"', "")),
     ],

@@ -318,10 +318,18 @@ class TestTheLeaderLock:
         await table.write_leader_lock(released, taken(by, "version-2"))
         assert await table.leader_lock() == taken(by, "version-2")
 
+    async def test_is_not_taken_as_released_if_it_is_not(self, table: LeaseTable) -> None:
+        await table.write_leader_lock(None, LOCK)
+        with pytest.raises(ConditionFailed):
+            await table.write_leader_lock(msgspec.structs.replace(LOCK, is_released=True), taken(CAT, "version-2"))
+        assert await table.leader_lock() == LOCK
+
     async def test_that_does_not_parse_is_called_that(self, any_table: TableUnderTest, table: LeaseTable) -> None:
         any_table.spoil("Leader")
         with pytest.raises(RowUnreadable, match=r"[Ll]eader"):
             await table.leader_lock()
+        with pytest.raises(ConditionFailed):
+            await table.write_leader_lock(None, LOCK)
         snapshot = await table.snapshot()
         assert snapshot.lock is None
         assert [row.key for row in snapshot.odd_rows] == ["Leader"]
