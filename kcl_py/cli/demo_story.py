@@ -26,7 +26,7 @@ from kcl_py.local.server_thread import ServerThread
 
 SHARDS = 4
 BATCHES_PER_SECOND = 8
-PAUSE_SECONDS = 1.5  # so that one sees what happened
+PAUSE_SECONDS = 1.2  # so that one sees what happened
 SCENE_SECONDS_MAX = 25.0
 _POLL_SECONDS = 0.1
 

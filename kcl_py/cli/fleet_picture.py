@@ -111,8 +111,8 @@ def _lease_table(view: FleetView, names: _Names, *, is_plain: bool) -> Table:
 
 
 def _session_table(sessions: tuple[SessionView, ...], *, is_plain: bool) -> Table:
-    table = _table("session", "state", "last beat, by its own clock", is_plain=is_plain)
-    for heading in ("same beat for", "held", "assigned", "at most", "CPU"):
+    table = _table("session", "state", "last beat (its clock)", is_plain=is_plain)
+    for heading in ("same for", "held", "assigned", "max", "CPU"):
         table.add_column(heading, justify="right")
     for session in sessions:
         unchanged = session.beat_unchanged_seconds

@@ -4,7 +4,6 @@ import asyncio
 import json
 import signal
 import sys
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -76,10 +75,17 @@ def command(
     asyncio.run(_look(name, stream, watch_seconds, connection, is_all=is_all, has_lag=has_lag, is_json=is_json))
 
 
-class _Watcher:
-    """Looks at one table, as often as it is asked to."""
+class Watcher:
+    """Looks at one table, as often as it is asked to.
 
-    def __init__(self, name: str, table: "LeaseTable", meter: "LagMeter | None", *, is_all: bool) -> None:
+    Args:
+        name: the table's name.
+        table: the table; stays open.
+        meter: asks for the lag; None to leave it out.
+        is_all: show finished leases too.
+    """
+
+    def __init__(self, name: str, table: "LeaseTable", meter: "LagMeter | None", *, is_all: bool = False) -> None:
         self._name = name
         self._table = table
         self._meter = meter
@@ -105,7 +111,7 @@ class _Watcher:
     async def look(self) -> FleetView:
         """One look."""
         snapshot = await self._table.snapshot()
-        beats = self._beats.saw(snapshot.sessions, time.monotonic())
+        beats = self._beats.saw(snapshot.sessions, asyncio.get_running_loop().time())
         lags = None if self._meter is None else await self._meter.measure(snapshot.leases)
         view = FleetView.of(
             self._name,
@@ -142,7 +148,7 @@ async def _look(
 ) -> None:
     table = table_to_look_at(name, **connection)
     meter = _lag_meter(stream, connection) if has_lag else None
-    watcher = _Watcher(name, table, meter, is_all=is_all)
+    watcher = Watcher(name, table, meter, is_all=is_all)
     looking = asyncio.ensure_future(_show(watcher, watch_seconds, is_json=is_json))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -158,7 +164,7 @@ async def _look(
         await table.close()
 
 
-async def _show(watcher: _Watcher, watch_seconds: float | None, *, is_json: bool) -> None:
+async def _show(watcher: Watcher, watch_seconds: float | None, *, is_json: bool) -> None:
     await watcher.find()
     view = await watcher.look()
     if watch_seconds is not None and sys.stdout.isatty() and not is_json:

@@ -1,6 +1,7 @@
 """`kcl-py leases`: what it shows of a table, and that it leaves the table as it was."""
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -18,6 +19,7 @@ from kcl_py.aws.lease_table import DynamoDBLeaseTable
 from kcl_py.cli import fleet_picture
 from kcl_py.cli.fleet_view import BeatWatch, FleetView
 from kcl_py.cli.lag import LagMeter
+from kcl_py.cli.leases import Watcher
 from kcl_py.core.checkpoint import LATEST, SHARD_END, TRIM_HORIZON, Checkpoint
 from kcl_py.core.leadership import LeaderLock
 from kcl_py.core.lease import Binding, Lease
@@ -25,9 +27,11 @@ from kcl_py.core.position import ReadFrom
 from kcl_py.core.session import Session
 from kcl_py.core.shard import Shard
 from kcl_py.core.table import OddRow, TableSnapshot
-from kcl_py.errors import KclError, ServiceUnavailable
+from kcl_py.errors import AccessDenied, KclError, ServiceUnavailable, TableRefused, Throttled
 from kcl_py.interfaces import Page, ShardFilter, StreamDescription
 from kcl_py.local.dynamodb_server import DynamoDBServer
+from kcl_py.local.memory_lease_table import MemoryLeaseTable
+from tests import virtual_time
 from tests.cli.conftest import LocalKinesis, Shell
 
 ANN, BOB = "ann@00000001", "bob@00000002"
@@ -260,6 +264,67 @@ async def test_rows_that_do_not_name_one_stream_are_not_asked_about(
     lags = await LagMeter(lambda name: pytest.fail(f"opened {name}"), None).measure(rows)
 
     assert (lags.behind_ms, lags.trouble) == ({}, trouble)
+
+
+# -- looking ----------------------------------------------------------------------------------------------------------
+
+
+class TroubledTable(MemoryLeaseTable):
+    """Says first what it was told to say."""
+
+    def __init__(self, *, prepare: KclError | None = None, snapshots: tuple[KclError | None, ...] = ()) -> None:
+        super().__init__(exists=True)
+        self.to_prepare = prepare
+        self.to_snapshot = list(snapshots)
+
+    async def prepare(self) -> str | None:
+        if self.to_prepare is not None:
+            raise self.to_prepare
+        return await super().prepare()
+
+    async def snapshot(self) -> TableSnapshot:
+        error = self.to_snapshot.pop(0) if self.to_snapshot else None
+        if error is not None:
+            raise error
+        return await super().snapshot()
+
+
+async def test_who_may_only_scan_sees_what_is_there() -> None:
+    table = TroubledTable(prepare=AccessDenied("dynamodb:DescribeTable was denied"))
+    table.put(lease(1))
+    watcher = Watcher("billing", table, None)
+
+    await watcher.find()
+
+    assert [row.shard_id for row in (await watcher.look()).leases] == ["shardId-000000000001"]
+
+
+def test_a_watch_outlives_what_may_pass_by_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    table = TroubledTable(snapshots=(None, Throttled("slow \x1b[2J down"), None, AccessDenied("no"), None))
+    views: list[FleetView] = []
+
+    async def watched() -> None:
+        await table.write_session(None, Session(key=ANN, beat=1))
+        watcher = Watcher("billing", table, None)
+        views.append(await watcher.look())
+        watching = asyncio.create_task(watcher.watch(views.append, 5.0))
+        await asyncio.sleep(21.0)
+        watching.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await watching
+
+    virtual_time.run(watched())
+
+    unchanged = [view.sessions[0].beat_unchanged_seconds for view in views]
+    assert unchanged == [None, pytest.approx(10.0), pytest.approx(20.0)]
+    assert capsys.readouterr().err == "kcl-py: slow \\x1b[2J down\nkcl-py: no\n"
+
+
+async def test_a_watch_ends_with_what_does_not_pass() -> None:
+    table = TroubledTable(snapshots=(TableRefused("another table now"),))
+
+    with pytest.raises(TableRefused):
+        await Watcher("billing", table, None).watch(lambda _: None, 0.0)
 
 
 # -- the command ------------------------------------------------------------------------------------------------------
@@ -496,3 +561,26 @@ def test_a_watch_looks_again_until_it_is_interrupted(shell: Shell, table: Table)
     assert first["sessions"][0]["beat_unchanged_seconds"] is None
     assert second["sessions"][0]["beat_unchanged_seconds"] >= 0.4
     assert all(json.loads(line) for line in rest.splitlines())
+
+
+def test_on_a_terminal_a_watch_draws_over_what_it_drew(shell: Shell, table: Table) -> None:
+    table.fill(lease(1, owner=HOSTILE, held_by=HOSTILE))
+    command = [sys.executable, "-c", "from kcl_py.cli import main; main()", "leases"]
+    words = ["--application", "billing", "--no-lag", "--watch", "0.5"]
+    ours, theirs = os.openpty()
+    terminal = os.environ | {"TERM": "xterm", "COLUMNS": "200", "LINES": "50"}
+    drawn = b""
+    with subprocess.Popen([*command, *words], stdout=theirs, env=terminal) as watching:
+        os.close(theirs)
+        while b"\x1b[1A" not in drawn:  # up a line: the second look
+            drawn += os.read(ours, 65_536)
+        watching.send_signal(signal.SIGINT)
+        with contextlib.suppress(OSError):  # how a terminal without processes is read on Linux
+            while os.read(ours, 65_536):
+                pass
+    os.close(ours)
+
+    assert watching.returncode == 0
+    assert b"shardId-000000000001" in drawn
+    assert b"\\x1b[2Jeve" in drawn
+    assert b"\x1b[2J" not in drawn
