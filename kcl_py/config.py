@@ -4,21 +4,18 @@ The fields of `Config` are the schema. The command line's options, the environme
 of `[tool.kcl_py]`, and the text of `kcl-py run --help` all come from it.
 """
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_type_hints
 
 import msgspec
 
-from kcl_py import endpoint, stream_names, worker_ids
+from kcl_py import endpoint, stream_names, table_names, worker_ids
 from kcl_py.config_source import Source, sources
 from kcl_py.core.position import StartPosition
 from kcl_py.errors import ConfigError
 from kcl_py.printable import quoted
 from kcl_py.setting import COUNT, DURATION, SIZE, START, SWITCH, TAGS, TEXT, Setting, choice
-
-_TABLE = re.compile(r"[a-zA-Z0-9_.-]{3,255}", re.ASCII)  # DynamoDB's rule
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,8 +160,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             form=SIZE,
             key="buffer",
             minimum=1,
-            reason="Payload read ahead of the processor, over all shards; reading waits when it is full. One page "
-            "(10MiB at most) per shard may come on top.",
+            reason="Payload read ahead, over all shards; reading waits when it is full. A page per shard comes on top.",
         ),
     ] = 64 * 2**20
     uncheckpointed_records_max: Annotated[
@@ -179,18 +175,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
     leases_max: Annotated[
         int | None,
-        Setting(
-            form=COUNT,
-            minimum=1,
-            reason="Shards that this worker holds at most, whatever the fleet's balance. Default: no limit.",
-        ),
+        Setting(form=COUNT, minimum=1, reason="Shards that this worker holds at most. Default: no limit."),
     ] = None
     balance: Annotated[
         Literal["weight", "lease_count"],
         Setting(
             form=choice("weight", "lease_count"),
-            reason="What workers get equal shares of: what their shards weigh (each one, and the bytes that flow), or "
-            "shards alone. The leading worker's setting counts.",
+            reason="What workers share equally: shards and the bytes that flow, or shards alone. The leader's counts.",
         ),
     ] = "weight"
 
@@ -276,22 +267,14 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
     def _check_names(self) -> None:
         stream_names.check(self.stream)
-        if not self.application.isprintable():
-            raise ConfigError(f"application is {quoted(self.application)}; expected printable text")
-        if not _TABLE.fullmatch(self.table_name):
-            whose = "application, which names the table too," if self.table_name == self.application else "table_name"
-            raise ConfigError(
-                f"{whose} is {quoted(self.table_name)}; expected 3 to 255 of A-Z, a-z, 0-9, '.', '-' and '_'"
-            )
+        stream_names.check_region(self.stream, self.region)
+        table_names.check(self.table_name, self.application)
         if (reason := worker_ids.flaw(self.worker_id)) is not None:
             raise ConfigError(f"worker_id is {quoted(self.worker_id)}; {reason}")
 
     def _check_combinations(self) -> None:
         if self.endpoint_url is not None:
             endpoint.check(self.endpoint_url, "endpoint_url", is_plain_http_allowed=self.allow_plain_http)
-        of_the_arn = stream_names.region_of(self.stream)
-        if self.region is not None and of_the_arn not in (None, self.region):
-            raise ConfigError(f"region is {quoted(self.region)}, and the stream's ARN says {of_the_arn}; leave one out")
         if not self.create_table:
             for name in ("table_tags", "table_point_in_time_recovery", "table_deletion_protection"):
                 if getattr(self, name):

@@ -39,3 +39,14 @@ def name_of(stream: str) -> str:
 def region_of(stream: str) -> str | None:
     """The region that an ARN names; None for a name."""
     return stream.split(":")[3] if is_arn(stream) else None
+
+
+def check_region(stream: str, region: str | None) -> None:
+    """Refuse a region beside an ARN that names another one.
+
+    Raises:
+        ConfigError: names both.
+    """
+    of_the_arn = region_of(stream)
+    if region is not None and of_the_arn not in (None, region):
+        raise ConfigError(f"region is {quoted(region)}, and the stream's ARN says {of_the_arn}; leave one out")
