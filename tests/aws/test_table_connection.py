@@ -186,3 +186,17 @@ async def test_a_connection_that_is_closed_leaves_no_thread_of_its_own() -> None
     await connection.close()
     assert len(set(threads)) == len(Lane)
     assert not any(thread.is_alive() for thread in threads)
+
+
+async def test_what_takes_long_is_done_beside_the_loop_where_no_beat_waits_for_it() -> None:
+    connection = TableConnection("leases", region="eu-west-1")
+    loop_goes_on = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def work() -> str:
+        loop.call_soon_threadsafe(loop_goes_on.set)
+        asyncio.run_coroutine_threadsafe(loop_goes_on.wait(), loop).result(GIVE_UP_SECONDS)
+        return threading.current_thread().name
+
+    assert (await connection.aside(work)).startswith("kcl_py-bulk")
+    await connection.close()
