@@ -12,6 +12,7 @@ from kcl_py.aws.kinesis import KinesisStream
 from kcl_py.aws.lease_table import DynamoDBLeaseTable
 from kcl_py.aws.table_life import TableOptions
 from kcl_py.config import Config
+from kcl_py.cpu import CpuHistory, CpuMeter
 from kcl_py.errors import KclError, ProcessorError
 from kcl_py.events import Listener, ServiceTrouble, WorkerDraining, WorkerStarting, WorkerStopped
 from kcl_py.interfaces import LeaseTable, Stream
@@ -180,9 +181,9 @@ class Worker:
         """Leave (fleet.md, section 7). Never raises because of a service that does not answer."""
         grace_seconds = self._config.shutdown_grace_seconds
         self._emit(WorkerDraining(grace_seconds=grace_seconds))
-        # 1 mark the entry: this worker is given nothing any more, and picks nothing up
+        # 1 mark the entry and give up leadership: this worker is given nothing any more, and picks nothing up
         self._mailbox.to_keeper.put(Leaving())
-        # 2 per shard: finish the batch in flight, let the processor flush, checkpoint and clear the owner in one update
+        # 2 per shard: finish the batch in flight, let it flush, checkpoint and name the heir in one update
         try:
             async with asyncio.timeout(grace_seconds):
                 await self._data_plane.drain()
@@ -190,7 +191,7 @@ class Worker:
             # 3 the grace is over: what still runs stays unfinished and is delivered again elsewhere
             await self._data_plane.close()
         self._is_drained = True
-        # 4 give up what is still held, without progress, and delete the entry
+        # 4 pass on what is still held, without progress, and what arrived meanwhile; delete the entry
         assert self._keeper is not None
         if not await self._keeper.quit(QUIT_SECONDS):
             self._emit(
@@ -206,6 +207,13 @@ class Worker:
         self._emit(WorkerStopped())
 
     def _make_keeper(self, table: LeaseTable, stream: Stream) -> Keeper:
+        meter, history = CpuMeter(), CpuHistory(host.boottime())
+
+        def cpu_percents() -> tuple[float, ...]:
+            now = host.boottime()
+            history.saw(meter.sample(now), now)
+            return history.averages
+
         return Keeper(
             table,
             stream,
@@ -215,6 +223,7 @@ class Worker:
             is_gone=host.is_gone,
             emit=self._emit,
             clock=host.boottime,
+            cpu_percents=cpu_percents,
         )
 
     def _open_stream(self) -> Stream:
