@@ -162,7 +162,11 @@ class Coordinator:
 
     def _standby(self, me: Session) -> str | None:
         """Who takes over: whoever does already, else somebody on another host, by a stable hash."""
-        able = {key: one for key, one in self.observer.living.items() if key != me.key and not one.is_leaving}
+        able = {
+            key: session
+            for key, session in self.observer.living.items()
+            if key != me.key and not session.is_leaving and not self.seems_dead(key)
+        }
         if self.leadership.standby in able:
             return self.leadership.standby
 
