@@ -246,7 +246,6 @@ def _steps(shares: dict[str, _Share]) -> Iterator[tuple[str, str]]:
         donor.lose(lease[0])
         bisect.insort(receiver.movable, lease)
         receiver.gain(lease[0])
-        receiver.is_exhausted = False
         for share in (donor, receiver):
             donors.put(share)
             receivers.put(share)
