@@ -449,6 +449,16 @@ def test_the_lease_that_halves_the_gap_best_goes() -> None:
     assert [(move.key, move.to) for move in by_weight(fleet)] == [("w0-2", "w1")]
 
 
+def test_a_lease_may_go_on_within_one_plan_and_still_moves_once() -> None:
+    w1 = [715.7, 0.0]  # whoever first receives a small lease, and then a big one, is better off without the small one
+    w2 = [50.0, 1795.0, 50.0, 50.0]
+    w3 = [0.0, 250.4, 48.3, 45.0, 926.0]
+    fleet = Fleet(workers=workers(5), leases=owned(w1=w1, w2=w2, w3=w3))
+    moves = by_weight(fleet)
+    assert len({move.key for move in moves}) == len(moves)
+    assert by_weight(carried_out(fleet, moves)) == ()
+
+
 def test_a_lease_that_was_just_moved_is_passed_over() -> None:
     leases = tuple(
         msgspec.structs.replace(lease, is_movable=lease.key == "w0-3") for lease in owned(w0=[0, 0, 0, 0], w1=[])
