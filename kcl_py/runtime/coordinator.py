@@ -114,6 +114,7 @@ class Coordinator:
             lead = self.leadership
             self.is_observing = lead.is_leader or lead.is_standby(me.key) or not lead.is_led
             is_changed = self.is_observing and await self._observe(me)
+            lead.name_standby(self._standby(me) if self.is_observing else None)
             await lead.poll(me.key, self.observer.is_dead if self.is_observing else lambda _session: False)
             if lead.is_leader:
                 await self._lead(me, is_changed=is_changed)
@@ -143,13 +144,13 @@ class Coordinator:
             self._has_led = True
         if self.is_observing:  # a new leader that has not watched knows of no silence
             is_changed = await self.observer.revoke_silent(me.key) or is_changed
-        if is_changed or self._clock() - self.observer.snapshot_at >= PLAN_SECONDS:
+        is_settled = self._planner.settles_at > self._planned_at and self._clock() >= self._planner.settles_at
+        if is_changed or is_settled or self._clock() - self.observer.snapshot_at >= PLAN_SECONDS:
             await self._scan()
         snapshot = self.observer.snapshot
         if snapshot is not None and self.observer.snapshot_at > self._planned_at:
             self._planned_at = self.observer.snapshot_at
             await self._planner.round(snapshot, me.key)
-        self.leadership.name_standby(self._standby(me))
         await self.observer.forget_revoked()
 
     async def _scan(self) -> None:

@@ -73,7 +73,7 @@ class Leadership:
         return None if self._watch.lock is None else self._watch.lock.standby
 
     def name_standby(self, session: str | None) -> None:
-        """Choose who takes over; written with the next renewal."""
+        """Choose who takes over from us; written when the lock is taken, and at the next poll if it changes."""
         self._standby = session
 
     def own_write_failed(self) -> None:
@@ -147,7 +147,7 @@ class Leadership:
             owner=me,
             version=str(uuid.UUID(int=self._rng.getrandbits(128))),
             duration_ms=int(self._failover_seconds * 1000),
-            standby=self._standby if self._mine is not None else None,
+            standby=self._standby,
         )
         term = self._term
         self._sent[after.version] = self._clock()  # before it is sent: the deadline may only err on the safe side
@@ -178,4 +178,3 @@ class Leadership:
         if self._mine is not None:
             self._emit(LeadershipLost(session=self._mine.owner, reason=reason))
         self._mine = None
-        self._standby = None

@@ -88,6 +88,11 @@ class Planner:
         self._free_since: dict[str, float] = {}
         self._progress: dict[str, tuple[int, float]] = {}  # the row's counter, and since when it is that
 
+    @property
+    def settles_at(self) -> float:
+        """From when on held leases may move, if membership does not change before."""
+        return min(self._changed_at + SETTLE_SECONDS, self._burst_began_at + SETTLE_SECONDS_MAX)
+
     async def round(self, snapshot: TableSnapshot, me: str) -> None:
         """Plan once, and write what comes of it; what fails is planned again in the next round."""
         now = self._clock()
@@ -120,8 +125,7 @@ class Planner:
         self._members = members
 
     def _is_settled(self, now: float) -> bool:
-        is_quiet = now - self._changed_at >= SETTLE_SECONDS
-        return is_quiet or now - self._burst_began_at >= SETTLE_SECONDS_MAX
+        return now >= self.settles_at
 
     def _fleet(self, leases: dict[str, Lease], lineage: Lineage, now: float) -> Fleet:
         self._note_progress(leases, now)
