@@ -37,13 +37,12 @@ async def pages(
 
 async def side_by_side(readings: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     """Run all of them; the first that fails ends the others, and its error is raised as it is."""
+    tasks = [asyncio.ensure_future(reading) for reading in readings]
     try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(reading) for reading in readings]
-    except ExceptionGroup as failed:
-        error = failed.exceptions[0]
-        raise error from error.__cause__
-    return [task.result() for task in tasks]
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
 
 
 def _continued(read: Callable[[Connection, StartKey], Page], start: StartKey) -> Callable[[Connection], Page]:

@@ -251,6 +251,13 @@ def test_odd_metrics_are_none_and_leave_the_session_readable(statistics: dict[st
     assert session_row.session_of(item) == msgspec.structs.replace(session, cpu_percents=())
 
 
+@pytest.mark.parametrize(("released", "is_released"), [("1", True), ("0", False), ("", False)])
+def test_a_lock_is_released_by_the_one_word_that_java_clients_write(released: str, is_released: bool) -> None:
+    lock = LeaderLock(owner=ANN, version="a", duration_ms=10_000)
+    item = lock_row.lock_attributes(lock) | {"isReleased": {"S": released}}
+    assert lock_row.lock_of(item).is_released is is_released
+
+
 texts = st.text(min_size=1, max_size=20)
 rates = st.floats(0, 2**40).map(lambda rate: round(rate, 3))
 counts = st.integers(0, 10**38 - 1)
