@@ -28,6 +28,8 @@ class Actor:
 
 
 WORLD = "world"
+TURNS_MAX = 300_000
+INSTANT_SECONDS = 0.001
 _ACTOR: ContextVar[Actor] = ContextVar("actor")
 
 
@@ -39,6 +41,8 @@ class SeededOrder:
         self._world = Actor(WORLD)
         self._able: list[Actor] = []  # not held, and with something ready
         self._count = 0  # of what they have ready
+        self._moment = 0.0
+        self._turns = 0  # since that moment
 
     def append(self, handle: asyncio.Handle) -> None:
         actor: Actor = handle._context.get(_ACTOR, self._world)  # type: ignore[attr-defined]
@@ -55,12 +59,22 @@ class SeededOrder:
             return nothing
         turn = int(self._dice.random() * len(self._able))
         actor = self._able[turn]
+        self._note_turn()
         handle = actor.ready.popleft()
         self._count -= 1
         if not actor.ready:
             self._able[turn] = self._able[-1]
             self._able.pop()
         return handle
+
+    def _note_turn(self) -> None:
+        """A fleet in which time stands still is waiting for itself."""
+        now = asyncio.get_running_loop().time()
+        if now > self._moment + INSTANT_SECONDS:
+            self._moment, self._turns = now, 0
+        self._turns += 1
+        if self._turns > TURNS_MAX:
+            raise RuntimeError(f"{TURNS_MAX} callbacks, and no time passes: {[actor.name for actor in self._able]}")
 
     def clear(self) -> None:
         self._able.clear()

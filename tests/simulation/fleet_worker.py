@@ -113,6 +113,11 @@ class FleetWorker:
             )
         return self._leave_task
 
+    @property
+    def is_running(self) -> bool:
+        """True until it crashes or is told to leave."""
+        return self.is_alive and self._leave_task is None
+
     def crash(self) -> None:
         """Its power goes out: nothing of it runs any more, and nothing that it has not sent already gets through."""
         self.note(facts.Crashed())
@@ -177,6 +182,7 @@ class FleetWorker:
             root = root_of(error)
             self.note(facts.Failed(error=f"{type(root).__name__}: {root}"))
             self._mailbox.to_data_plane.put(KeeperFailed(root))
+            self.leave()  # as a process does that cannot go on
 
     def _make_keeper(self, table: LeaseTable, stream: Stream) -> Keeper:
         return Keeper(
@@ -189,6 +195,7 @@ class FleetWorker:
             emit=self._emit,
             clock=self._clock,
             sleep=self._sleep,
+            rng=random.Random(self.world.dice.getrandbits(32)),
         )
 
     def _make_data_plane(self, stream: Stream) -> DataPlane:

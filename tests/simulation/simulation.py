@@ -17,12 +17,13 @@ from kcl_py.local.memory_lease_table import MemoryLeaseTable
 from kcl_py.local.operations import perform
 from tests import virtual_time
 from tests.simulation.actors import Actor, SeededOrder
-from tests.simulation.chance import seeded
-from tests.simulation.facts import Drained, Log, Put, Resharded, Trouble
+from tests.simulation.chance import seed_jitter
+from tests.simulation.facts import Drained, Failed, Log, Put, Resharded, Trouble
 from tests.simulation.fleet_worker import FleetWorker, World
 from tests.simulation.wire import Network
 
 STREAM = "orders"
+LEAVE_SECONDS_MAX = 120.0
 MakeWorker = Callable[..., FleetWorker]
 
 
@@ -32,13 +33,11 @@ class Simulation:
     Attributes:
         dice: for whoever writes a scenario.
         everybody: every worker that ever joined.
-        workers: those whose process runs, by name; the dead and the gone are not among them.
     """
 
     def __init__(self, seed: int, order: SeededOrder, shards: int, make_worker: MakeWorker, table: MemoryLeaseTable):
         self.dice = random.Random(seed)
         self.log = Log()
-        self.workers: dict[str, FleetWorker] = {}
         self.everybody: list[FleetWorker] = []
         self._make_worker = make_worker
         self._numbers: Counter[str] = Counter()
@@ -102,20 +101,24 @@ class Simulation:
 
     # -- the fleet ----------------------------------------------------------------------------------------------------
 
+    @property
+    def workers(self) -> dict[str, FleetWorker]:
+        """Those that run, by name; the dead, the gone and the leaving are not among them."""
+        return {worker.name: worker for worker in self.everybody if worker.is_running}
+
     def join(self, name: str, **settings: object) -> FleetWorker:
         """Start a worker."""
         worker = self._make_worker(self.world, name, **settings)
-        self.workers[name] = worker
         self.everybody.append(worker)
         return worker
 
     def leave(self, name: str) -> "asyncio.Task[None]":
         """Stop a worker in order; it is gone when the task ends."""
-        return self.workers.pop(name).leave()
+        return self.workers[name].leave()
 
     def crash(self, name: str) -> None:
         """Cut a worker's power."""
-        self.workers.pop(name).crash()
+        self.workers[name].crash()
 
     def pause(self, name: str, seconds: float) -> None:
         """Have a worker stand still for a while."""
@@ -152,7 +155,10 @@ class Simulation:
             self.leave(name)
         leaving = [worker.leave() for worker in self.everybody if worker.is_alive]
         if leaving:
-            await asyncio.wait(leaving)
+            _, hanging = await asyncio.wait(leaving, timeout=LEAVE_SECONDS_MAX)
+            for task in hanging:
+                self.log.note("", Failed(error=f"{task.get_name()}, and never ends"))
+                task.cancel()
         for worker in self.everybody:
             await worker.bury()
         await self.world.network.rest()
@@ -192,6 +198,6 @@ def simulated(
         finally:
             await simulation.end()
 
-    with seeded(seed):
-        virtual_time.run(main(), order)
+    seed_jitter(seed)
+    virtual_time.run(main(), order)
     return logs[0]

@@ -13,6 +13,7 @@ from kcl_py.local.faults import Operation as StreamOperation
 from kcl_py.local.faulty_lease_table import Fault
 from tests.simulation.facts import Healed
 from tests.simulation.fleet_worker import FleetWorker
+from tests.simulation.laws.liveness import SETTLE_SECONDS
 from tests.simulation.simulation import Simulation
 
 LIFE_SECONDS = 100
@@ -22,6 +23,7 @@ KINDS = (
     "join", "leave", "crash", "pause", "reshard", "throttle one", "throttle all", "answers lost", "requests lost",
     "requests late", "answers late", "index stale", "stream", "slow", "failing", "far",
 )  # fmt: skip
+MEMBERSHIP = ("join", "leave", "crash", "pause", "reshard", "slow")
 OPERATIONS = ("write", "write", "write_session", "create", "snapshot", "lease", "session", "sessions",
               "write_leader_lock", "leader_lock", "lease_keys_of", "delete")  # fmt: skip
 
@@ -33,18 +35,22 @@ class Mood(msgspec.Struct, frozen=True):
     shards: int
     workers: int
     kinds: frozenset[str]
+    pace: float  # how likely something goes wrong, about once a second
     settings: Mapping[str, object]
 
     @classmethod
     def of(cls, seed: int) -> "Mood":
         dice = random.Random(f"mood {seed}")
         likely = dice.choice([0.2, 0.5, 0.8])
+        kinds = MEMBERSHIP if seed % 4 == 3 else KINDS  # every fourth fleet has doors that work
         return cls(
             seed=seed,
             shards=dice.randint(1, 8),
-            workers=dice.randint(1, 5),
-            kinds=frozenset(kind for kind in KINDS if dice.random() < likely),
+            workers=dice.randint(2, 6) if kinds is MEMBERSHIP else dice.randint(1, 5),
+            kinds=frozenset(kind for kind in kinds if dice.random() < likely),
+            pace=dice.choice([0.02, 0.2]) if kinds is MEMBERSHIP else 0.2,
             settings={
+                "balance": dice.choice(["weight", "lease_count"]),
                 "failover_seconds": dice.choice([6.0, 10.0]),
                 "checkpoint_interval_seconds": dice.choice([1.0, 5.0]),
                 "uncheckpointed_records_max": dice.choice([5, 50, 100_000]),
@@ -61,6 +67,11 @@ class Mood(msgspec.Struct, frozen=True):
         failover = self.settings["failover_seconds"]
         assert isinstance(failover, float)
         return failover
+
+    @property
+    def quiet_seconds(self) -> float:
+        """How long the fleet is watched when all is done: long enough to see it settle, where no door misbehaves."""
+        return self.failover_seconds + SETTLE_SECONDS + 20 if self.kinds <= set(MEMBERSHIP) else 5.0
 
     @property
     def repeats_max(self) -> int:
@@ -108,13 +119,13 @@ class Swarm:
         dice = self._dice
         worker = self._fleet.join(f"w{self._joined}", rate=dice.uniform(0.976, 1.024), **self.mood.settings)
         pauses = [0.0, 0.0, 0.1, 1.0, 9.0] if "slow" in self.mood.kinds else [0.0, 0.0, 0.1]
-        worker.processing_seconds = lambda: dice.choice(pauses)
+        worker.processing_seconds = lambda: 0.0 if self._is_healed else dice.choice(pauses)
         if "failing" in self.mood.kinds:
             worker.is_failing = lambda: not self._is_healed and dice.random() < 0.1
 
     async def _suffer(self) -> None:
         fleet, dice, failover = self._fleet, self._dice, self.mood.failover_seconds
-        if not self.mood.kinds or dice.random() < 0.8:
+        if not self.mood.kinds or dice.random() >= self.mood.pace:
             return
         kind = dice.choice(sorted(self.mood.kinds))
         name = dice.choice(sorted(fleet.workers)) if fleet.workers else None
@@ -206,4 +217,4 @@ class Swarm:
         until = asyncio.get_running_loop().time() + HEAL_SECONDS_MAX
         while asyncio.get_running_loop().time() < until and not await fleet.is_all_done():
             await asyncio.sleep(2)
-        await asyncio.sleep(5)
+        await asyncio.sleep(self.mood.quiet_seconds)

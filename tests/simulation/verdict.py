@@ -26,6 +26,7 @@ SAFETY: tuple[Law, ...] = (
     liveness.nobody_fails,
 )
 LIVENESS: tuple[Law, ...] = (liveness.soon_elsewhere, liveness.no_orphan, liveness.quiet)
+LAWS = SAFETY + LIVENESS
 SHOWN_MAX = 5
 
 
@@ -51,7 +52,7 @@ def life_of(
 def verdict_on(seed: int, log: Log) -> str:
     """What the log breaks, and how to see it again; empty if it breaks nothing."""
     mood = Mood.of(seed)
-    broken = judged(History(log, mood.failover_seconds), repeats_max=mood.repeats_max)
+    broken = judged(History(log, mood.failover_seconds), LAWS, repeats_max=mood.repeats_max)
     if not broken:
         return ""
     lines = [f"seed {seed} breaks {', '.join(broken)}; again, with its log: python -m tests.simulation --seed {seed}"]
