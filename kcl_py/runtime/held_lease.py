@@ -175,8 +175,14 @@ class HeldLease:
         match settle(self._attempts, row):
             case Settlement.LANDED:
                 assert row is not None
+                is_given_away = row.effective_owner != self._attempts[0].before.effective_owner
                 self._stands(row)
-                return any(change.has_made(row) for change in tried)
+                if any(change.has_made(row) for change in tried):
+                    return True
+                if self.fencing_token and is_given_away:
+                    self.end()
+                    raise LeaseLost(f"{self.lease.key}: it was given away by a call that nobody waited for")
+                return False
             case Settlement.NOT_LANDED:
                 assert row is not None
                 # a hand-off may have been opened, which leaves the counter alone: the next try names the owners as read

@@ -40,6 +40,7 @@ from kcl_py.runtime.rounds import Rounds
 from kcl_py.runtime.succession import Succession
 from kcl_py.runtime.user_code import Emitter
 
+MARK_SECONDS = 2.0  # for the mark that this worker leaves, before its leases are passed on all the same
 START_ATTEMPTS_MAX = 10  # about a minute
 
 
@@ -277,12 +278,14 @@ class Keeper:
             emit=self._emit,
         )
         self._desk.succession = succession
+        give_up = self._rounds.through_trouble("give up leadership", self._coordinator.leave(succession.me))
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._mark_leaving())
-            tasks.create_task(
-                self._rounds.through_trouble("give up leadership", self._coordinator.leave(succession.me))
-            )
-            tasks.create_task(succession.read())
+            marking = tasks.create_task(self._mark_leaving())
+            tasks.create_task(give_up)
+            await succession.read()
+            # a fleet that stops at once shall know of each other before leases are passed on
+            await asyncio.wait([marking], timeout=MARK_SECONDS)
+            succession.open()
 
     async def _mark_leaving(self) -> None:
         with contextlib.suppress(SessionEnded):

@@ -42,7 +42,7 @@ class Succession:
         seems_dead: Callable[[str], bool],
         emit: Emitter,
     ) -> None:
-        """Begin; `read` has to follow.
+        """Begin; `read` and `open` have to follow.
 
         Args:
             table: the lease table.
@@ -58,7 +58,7 @@ class Succession:
         self._emit = emit
         self._fleet: Fleet | None = None  # without us: our leases are free
         self._heirs: dict[str, str] = {}
-        self._is_read = asyncio.Event()
+        self._is_open = asyncio.Event()
 
     async def read(self) -> None:
         """Read the fleet and plan. Without an answer nobody inherits: leases are given up, and the leader assigns."""
@@ -66,8 +66,10 @@ class Succession:
             self._see(await self._table.snapshot())
         except TROUBLE as trouble:
             self._emit(ServiceTrouble(operation="leave", reason=str(trouble)))
-        finally:
-            self._is_read.set()
+
+    def open(self) -> None:
+        """Leases may be passed on from now on."""
+        self._is_open.set()
 
     async def may_receive(self, session: str) -> bool:
         """True if the receiver of an open hand-off can have the lease."""
@@ -75,7 +77,7 @@ class Succession:
 
     async def heir_of(self, lease: Lease) -> str | None:
         """Who is to have a lease of ours; None if nobody is there."""
-        await self._is_read.wait()
+        await self._is_open.wait()
         while (heir := self._heirs.get(lease.key) or self._any_heir(lease)) is not None:
             if await may_receive(self._table, heir):
                 return heir

@@ -7,11 +7,19 @@ from itertools import pairwise
 import pytest
 
 from kcl_py.core.session import Process
-from kcl_py.events import HandOffBegun, HandOffCalledOff, HandOffOpened, LeaseHandedOver, LeasePickedUp, LeaseWasLost
-from kcl_py.local.faulty_lease_table import Fault
-from tests.runtime.bench import BenchWorker, Recording, Site
+from kcl_py.events import (
+    HandOffBegun,
+    HandOffCalledOff,
+    HandOffOpened,
+    LeaseHandedOver,
+    LeasePickedUp,
+    LeaseRemoved,
+    LeaseWasLost,
+)
+from kcl_py.local.faulty_lease_table import Fault, Operation
+from tests.runtime.bench import SHARD_0, BenchWorker, Recording, Site
 from tests.runtime.fleet import PowerCut, joined, load, rows, seconds_until, shares
-from tests.virtual_time import run
+from tests.virtual_time import VirtualTimeLoop, run
 
 F = 10.0
 HOST = Process(boot_id="boot", pid_namespace="1", pid=1, started_ticks=1)
@@ -350,3 +358,89 @@ def test_a_worker_is_given_no_more_than_it_wants():
         await big.drain()
 
     run(story())
+
+
+def test_a_burst_of_joins_and_a_burst_of_leaves_move_each_lease_at_most_once_and_repeat_nothing():
+    async def story():
+        site = Site(shards=42)
+        first = BenchWorker(site, worker_id="first")
+        loading = asyncio.create_task(load(site, 42))
+        await asyncio.sleep(8)
+        others = []
+        for number in range(20):
+            others.append(BenchWorker(site, worker_id=f"w{number}"))
+            await asyncio.sleep(0.5)
+        await asyncio.sleep(45)
+        assert sorted(map(len, (await shares(site)).values())) == [2] * 21
+        joined_moves = [event.shard_id for event in first.seen(LeaseHandedOver)]
+        assert len(joined_moves) == len(set(joined_moves)) == 40
+        assert not [worker for worker in others if worker.seen(LeaseHandedOver)]
+        await asyncio.gather(*(worker.drain() for worker in others[1:]))
+        moves = [event.shard_id for worker in others for event in worker.seen(LeaseHandedOver)]
+        assert len(moves) == len(set(moves)) == 38
+        await asyncio.sleep(30)
+        assert sorted(map(len, (await shares(site)).values())) == [21, 21]
+        loading.cancel()
+        await first.drain()
+        await asyncio.sleep(3)
+        await others[0].drain()
+        payloads = site.payloads()
+        assert sorted(map(int, payloads)) == list(range(len(payloads)))
+        assert_each_shard_is_in_order(site)
+
+    run(story())
+
+
+async def slept_through(hours: float) -> None:
+    """A laptop that is closed for so long, and then works for a while."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualTimeLoop)
+    loop.now += hours * 3600
+    await asyncio.sleep(300)
+
+
+def test_finished_rows_go_once_the_stream_has_forgotten_their_shards_and_not_before():
+    async def story():
+        site = Site()
+        workers = await joined(site, "a", "b")
+        site.put(5)
+        site.split()
+        await asyncio.sleep(5)
+        site.put(20)
+        await slept_through(20)
+        assert (await site.row()).is_finished
+        site.put(20)
+        await slept_through(8)
+        assert SHARD_0 not in {row.key for row in await rows(site)}
+        assert [event.shard_id for worker in workers.values() for event in worker.seen(LeaseRemoved)] == [SHARD_0]
+        assert len(await rows(site)) == 2
+        for worker in workers.values():
+            await worker.drain()
+        assert sorted(map(int, site.payloads())) == list(range(45))
+
+    run(story())
+
+
+def test_a_write_whose_answer_is_lost_is_settled_in_every_step_of_a_fleets_life():
+    async def story(nth: int, operation: Operation) -> int:
+        site = Site(shards=4)
+        workers = [BenchWorker(site, worker_id="a")]
+        workers[0].table.faults.append(Fault(kind="lose_answer", operation=operation, nth=nth))
+        await asyncio.sleep(1)
+        workers.append(BenchWorker(site, worker_id="b"))
+        workers[1].table.faults.append(Fault(kind="lose_answer", operation=operation, nth=nth))
+        loading = asyncio.create_task(load(site, 8))
+        await asyncio.sleep(30)
+        await workers[0].drain()
+        await asyncio.sleep(5)
+        loading.cancel()
+        await asyncio.sleep(3)
+        await workers[1].drain()
+        payloads = site.payloads()
+        assert sorted(map(int, payloads)) == list(range(len(payloads)))
+        assert {row.effective_owner for row in await rows(site)} == {None}
+        return sum(fault.hits for worker in workers for fault in worker.table.faults)
+
+    operations: list[tuple[Operation, int]] = [("write", 24), ("write_session", 6), ("write_leader_lock", 4)]
+    for operation, count in operations:
+        assert all(run(story(nth, operation)) for nth in range(1, count)), "every fault struck"
