@@ -9,7 +9,6 @@ from integration.program import eventually
 from integration.worker_program import WorkerProgram
 from kcl_py import host
 
-SETTLED_SECONDS_MAX = 60.0  # until shares are even: membership is quiet for five seconds first
 LOOK_SECONDS = 0.15  # between two looks at a table that the workers need too
 
 
@@ -100,22 +99,25 @@ class Fleet:
     def shares(self) -> dict[str, int]:
         """How many shards each running worker has; empty while any shard is with none of them, or changes hands."""
         sessions, holders = self.sessions, self.holders()
-        if (
-            len(sessions) < sum(worker.workers for worker in self.running)
-            or not holders
-            or not set(holders.values()) <= set(sessions)
-        ):
+        if len(sessions) < sum(worker.workers for worker in self.running) or not set(holders.values()) <= set(sessions):
             return {}
-        return {session: list(holders.values()).count(session) for session in sessions}
+        begun = self.app.journal.newest_owners()
+        if {shard: str(holder).rpartition("@")[0] for shard, holder in holders.items()}.items() <= begun.items():
+            return {session: list(holders.values()).count(session) for session in sessions}
+        return {}  # a processor has still to hear of it
+
+    def owned(self) -> dict[str, int]:
+        """Wait until every shard is with a running worker; their shares."""
+        return eventually(self.shares, f"an owner for every shard; {self}", pause_seconds=LOOK_SECONDS)
 
     def evened(self) -> dict[str, int]:
-        """Wait until every shard is with a running worker, and no share is more than one larger than another."""
+        """Wait until no share is more than one larger than another as well."""
 
         def look() -> dict[str, int]:
             shares = self.shares()
             return shares if shares and max(shares.values()) - min(shares.values()) <= 1 else {}
 
-        return eventually(look, f"even shares; {self}", within=SETTLED_SECONDS_MAX, pause_seconds=LOOK_SECONDS)
+        return eventually(look, f"even shares; {self}", pause_seconds=LOOK_SECONDS)
 
     # -- how long it takes --------------------------------------------------------------------------------------------
 
@@ -140,12 +142,13 @@ class Fleet:
 
         return eventually(look, f"deliveries elsewhere of {sorted(shards)}; {self}") if shards else {}
 
-    def drained(self) -> list[int]:
-        """Stop all at once; their exit codes."""
+    def drain(self) -> None:
+        """Stop all at once, and in order."""
         running = self.running
         for worker in running:
             worker.terminated()
-        return [worker.ended() for worker in running]
+        for worker in running:
+            assert worker.ended() == 0, worker
 
     def __str__(self) -> str:
         holders = "\n".join(f"{shard}: {holder}" for shard, holder in self.holders().items())

@@ -12,7 +12,7 @@ from typing import Literal
 
 import msgspec
 
-from kcl_py import host
+from kcl_py import ShardContext, host
 
 Kind = Literal["initialize", "batch", "record", "done", "shutdown_requested", "shard_ended", "lease_lost"]
 
@@ -23,6 +23,7 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     kind: Kind
     at: float  # seconds since boot
     pid: int
+    worker: str  # its worker id
     shard: str
     token: int  # the fencing token of the epoch
     checkpoint: str = ""  # of `initialize`: where the epoch began
@@ -43,9 +44,10 @@ class JournalFile:
         self._pid = os.getpid()
         self._file = os.open(folder / f"{self._pid}.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
 
-    def write(self, kind: Kind, *, shard: str, token: int, **details: str | int) -> None:
+    def write(self, kind: Kind, context: ShardContext, **details: str | int) -> None:
         """Write one fact down."""
-        fact = {"kind": kind, "at": host.boottime(), "pid": self._pid, "shard": shard, "token": token} | details
+        epoch = {"worker": context.worker_id, "shard": context.shard_id, "token": context.fencing_token}
+        fact = {"kind": kind, "at": host.boottime(), "pid": self._pid} | epoch | details
         os.write(self._file, json.dumps(fact).encode() + b"\n")
 
 
@@ -70,6 +72,11 @@ class Journal:
     def payloads(self) -> set[str]:
         """What was delivered at least once."""
         return {fact.payload for fact in self.delivered}
+
+    def newest_owners(self) -> dict[str, str]:
+        """The id of the worker that began the newest epoch of each shard."""
+        begun = sorted(self.facts("initialize"), key=lambda fact: fact.token)
+        return {fact.shard: fact.worker for fact in begun}
 
     def by_process(self, pid: int) -> list[Fact]:
         """The deliveries in one process."""

@@ -22,7 +22,7 @@ def _pause() -> float:
 
 class _Noting(RecordProcessor):
     def note(self, kind: Kind, **details: str | int) -> None:
-        _journal.write(kind, shard=self.context.shard_id, token=self.context.fencing_token, **details)
+        _journal.write(kind, self.context, **details)
 
     def note_records(self, records: RecordBatch) -> None:
         self.note("batch")

@@ -42,4 +42,4 @@ class Scribe:
     def _write(self, **fact: Any) -> None:
         self._now += 1.0
         with self._file.open("a") as file:
-            file.write(json.dumps({"at": self._now, "pid": 1} | fact) + "\n")
+            file.write(json.dumps({"at": self._now, "pid": 1, "worker": "w"} | fact) + "\n")

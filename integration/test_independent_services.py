@@ -6,13 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from integration import laws
+from integration import laws, owner_changes
 from integration.application import Application
+from integration.fleet import Fleet
 from integration.independent_services import independent_services
 from integration.lease_items import Sampler
 from integration.lease_row_shape import flaws
+from integration.load import Load
 from integration.program import eventually
 from integration.services import Services
+from kcl_py import host
 
 KEYS = [f"key-{number}" for number in range(25)]
 
@@ -78,3 +81,38 @@ def test_latest_loses_nothing_after_ready(independent: Services, tmp_path: Path,
     app.wait_until_delivered(second)
     assert second.drained() == 0
     assert app.broken_laws() == {}
+
+
+def test_a_fleet_shares_hands_over_and_takes_over(independent: Services, tmp_path: Path, programs: ExitStack) -> None:
+    app = Application("fleet", independent, tmp_path, programs, shards=6)
+    fleet = Fleet(app, "--uncheckpointed-records-max", "100", "--read-limit", "50", pause_seconds=0.05)
+    with Sampler(app.leases) as sampler:
+        with Load(app.producer, KEYS):
+            fleet.join(2)
+            fleet.evened()
+            joined_at = host.boottime()
+            fleet.join()
+            assert sorted(fleet.evened().values()) == [2, 2, 2]
+            assert owner_changes.moved_again(app.journal, joined_at) == {}
+
+            stopping = fleet.ordinary()
+            shards = fleet.shards_of(stopping)
+            handed_over = fleet.gone_on(shards, stopping, stopping.terminated())
+            assert stopping.ended() == 0
+            assert owner_changes.redelivered(app.journal) == {}
+
+            killed = fleet.leader()
+            fleet.owned()
+            shards = fleet.shards_of(killed)
+            killed_at = host.boottime()
+            killed.killed()
+            taken_over = fleet.gone_on(shards, killed, killed_at)
+        app.wait_until_delivered()
+        fleet.drain()
+    app.samples = sampler.samples
+
+    assert app.broken_laws() == {}
+    assert owner_changes.redelivered_after_order(app.journal, fleet.killed) == {}
+    assert owner_changes.redelivered_beyond(app.journal, 100 + 50) == {}
+    assert {shard: found for shard, item in app.leases.leases().items() if (found := flaws(item))} == {}
+    print(f"handed over in {max(handed_over.values()):.1f} s, taken over in {max(taken_over.values()):.1f} s")
