@@ -55,17 +55,13 @@ def _never_restart(liveness: Liveness, now: float) -> None:
     """Own writes that fail say nothing about the others' silence."""
 
 
-def _checkpoint_before_done(checkpointer: ShardCheckpointer, batch: Any) -> None:
+def _checkpoint_early(checkpointer: ShardCheckpointer, batch: Any) -> None:
     _delivering(checkpointer, batch)
     assert checkpointer._batch is not None
     checkpointer._watermark.completed(checkpointer._batch)
 
 
 _delivering = ShardCheckpointer.delivering
-
-
-def _deliver_twice(checkpointer: ShardCheckpointer) -> None:
-    return None
 
 
 def _count_from_the_answer(heartbeat: Heartbeat, sent_at: float) -> None:
@@ -93,11 +89,13 @@ class Sabotage(msgspec.Struct, frozen=True):
     replacement: Any
 
 
+DEAF_VERDICT = Sabotage("the verdict does not mind own writes that fail", Liveness, "restart", _never_restart)
+"""Needs the right circumstances; see `test_fleets`."""
+
 SABOTAGES = (
     Sabotage("a second parent is forgotten", Lineage, "may_start", _one_parent),
-    Sabotage("the verdict does not mind own writes that fail", Liveness, "restart", _never_restart),
     Sabotage("the verdict comes at half time", Liveness, "silent", _judge_at_half_time),
-    Sabotage("a checkpoint comes before its records are done", ShardCheckpointer, "delivering", _checkpoint_before_done),
+    Sabotage("a checkpoint comes before its records are done", ShardCheckpointer, "delivering", _checkpoint_early),
     Sabotage("the deadline is ignored", Deadline, "is_ahead", property(lambda _deadline: True)),
     Sabotage("the deadline counts from the answer, and double", Heartbeat, "_extend", _count_from_the_answer),
     Sabotage("progress is forgotten when a lease is passed on", Change, "with_checkpoint", _back_a_little),

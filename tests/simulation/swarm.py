@@ -10,7 +10,7 @@ from kcl_py.errors import ServiceUnavailable
 from kcl_py.local.faults import ChildShardsDropped, Delayed, Effect, ListingStale, Refused, throttled
 from kcl_py.local.faults import Fault as StreamFault
 from kcl_py.local.faults import Operation as StreamOperation
-from kcl_py.local.faulty_lease_table import Fault
+from kcl_py.local.faulty_lease_table import Fault, Operation
 from tests.simulation.facts import Healed
 from tests.simulation.fleet_worker import FleetWorker
 from tests.simulation.laws.liveness import SETTLE_SECONDS
@@ -26,6 +26,9 @@ KINDS = (
 MEMBERSHIP = ("join", "leave", "crash", "pause", "reshard", "slow")
 OPERATIONS = ("write", "write", "write_session", "create", "snapshot", "lease", "session", "sessions",
               "write_leader_lock", "leader_lock", "lease_keys_of", "delete")  # fmt: skip
+
+WRITES: tuple[Operation | None, ...] = ("write", "create", "delete", "write_session", "write_leader_lock")
+EVERYTHING: tuple[Operation | None, ...] = (None,)
 
 
 class Mood(msgspec.Struct, frozen=True):
@@ -140,8 +143,14 @@ class Swarm:
         elif kind == "pause":
             fleet.pause(name, dice.choice([0.3, 0.6, 1.0, 3.0]) * failover * dice.uniform(0.8, 1.2))
         elif kind == "throttle all":
+            operations = dice.choice([EVERYTHING, WRITES])
             for worker in fleet.workers.values():
-                self._spoil(worker, [Fault(kind="throttle")], kind, 2 * failover)
+                self._spoil(
+                    worker,
+                    [Fault(kind="throttle", operation=operation) for operation in operations],
+                    kind,
+                    2 * failover - dice.uniform(0, 3),  # it does not end for all in one instant
+                )
         else:
             self._spoil_door(fleet.workers[name], kind)
 

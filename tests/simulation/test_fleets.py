@@ -5,12 +5,14 @@ from collections.abc import Callable
 
 import pytest
 
-from kcl_py.local.faulty_lease_table import Fault
+from kcl_py.local.faulty_lease_table import Fault, Operation
 from tests.simulation.facts import Crashed, Healed, RowWritten
 from tests.simulation.laws.history import History, worker_of
 from tests.simulation.laws.liveness import takeovers
 from tests.simulation.laws.owners import few_repeats
+from tests.simulation.sabotage import DEAF_VERDICT, sabotaged
 from tests.simulation.simulation import Scenario, Simulation, simulated
+from tests.simulation.swarm import EVERYTHING, WRITES
 from tests.simulation.verdict import LAWS, judged
 
 FAILOVER_SECONDS = 10.0
@@ -119,7 +121,7 @@ def test_in_a_burst_of_joins_and_leaves_each_lease_moves_at_most_once(seed):
 
 def moves(history: History, begin: float, end: float) -> dict[str, int]:
     """How often each lease changed from one worker to another."""
-    count = {shard_id: 0 for shard_id in history.writes_of}
+    count = dict.fromkeys(history.writes_of, 0)
     for entry, write in history.writes:
         if begin <= entry.at < end and write.stood is not None and write.stands is not None:
             was, now = write.stood.owner, write.stands.owner
@@ -127,25 +129,35 @@ def moves(history: History, begin: float, end: float) -> dict[str, int]:
     return count
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
-def test_a_table_that_throttles_everybody_for_two_failover_times_moves_no_lease(seed):
-    began: list[float] = []
+def throttled(operations: tuple[Operation | None, ...]) -> Scenario:
+    """A table that throttles everybody for two failover times, the leader three seconds less."""
 
     async def scenario(fleet: Simulation) -> None:
         await settled(fleet, 3)
-        throttle = Fault(kind="throttle")
-        began.append(asyncio.get_running_loop().time())
-        fleet.trouble("throttle all", 2 * FAILOVER_SECONDS)
+        leader = part(fleet, "leader")
         for worker in fleet.everybody:
-            worker.table.faults.append(throttle)
-        await under_load(fleet, 2 * FAILOVER_SECONDS)
-        for worker in fleet.everybody:
-            worker.table.faults.clear()
-        await under_load(fleet, 20)
+            seconds = 2 * FAILOVER_SECONDS - 3 * (worker.name == leader)
+            fleet.trouble("throttle all", seconds, worker.name)
+            worker.table.faults += [Fault(kind="throttle", operation=operation) for operation in operations]
+            asyncio.get_running_loop().call_later(seconds, worker.table.faults.clear)
+        await under_load(fleet, 2 * FAILOVER_SECONDS + 20)
         await at_rest(fleet)
 
-    history = lawful(scenario, seed)
-    assert sum(moves(history, began[0], began[0] + 60).values()) == 0
+    return scenario
+
+
+@pytest.mark.parametrize("operations", [EVERYTHING, WRITES])
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_table_that_throttles_everybody_for_two_failover_times_moves_no_lease(seed, operations):
+    history = lawful(throttled(operations), seed)
+    begin, end = history.troubles[0]
+    assert sum(moves(history, begin, end + 3 * FAILOVER_SECONDS).values()) == 0
+
+
+def test_a_verdict_that_does_not_mind_own_writes_that_fail_is_caught():
+    with sabotaged(DEAF_VERDICT):
+        logs = [simulated(seed, throttled(WRITES), shards=8) for seed in range(5)]
+    assert any(judged(History(log, FAILOVER_SECONDS), LAWS) for log in logs)
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])

@@ -25,7 +25,12 @@ SAFETY: tuple[Law, ...] = (
     owners.none_when_asked,
     liveness.nobody_fails,
 )
-LIVENESS: tuple[Law, ...] = (liveness.soon_elsewhere, liveness.no_orphan, liveness.quiet)
+LIVENESS: tuple[Law, ...] = (
+    liveness.soon_elsewhere,
+    liveness.no_orphan,
+    liveness.nobody_dies_of_throttling,
+    liveness.quiet,
+)
 LAWS = SAFETY + LIVENESS
 SHOWN_MAX = 5
 

@@ -5,7 +5,18 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from kcl_py.events import WorkerReady
-from tests.simulation.facts import Crashed, Drained, Failed, Joined, Leaving, Left, Paused, Resumed
+from tests.simulation.facts import (
+    Crashed,
+    Drained,
+    EntryWritten,
+    Failed,
+    Joined,
+    Leaving,
+    Left,
+    Paused,
+    Resumed,
+    Trouble,
+)
 from tests.simulation.laws.history import History, worker_of
 
 TAKEOVER_SECONDS = 3.0  # on top of the failover time
@@ -97,6 +108,28 @@ def quiet(history: History) -> list[str]:
     shares.update(worker_of(row.owner or "nobody@") for row in rows if row is not None and not row.is_finished)
     if shares and max(shares.values()) - min(shares.values()) > 1:
         broken.append(f"shares are {dict(shares)}")
+    return broken
+
+
+def nobody_dies_of_throttling(history: History) -> list[str]:
+    """L7: while the table throttles everybody's writes, no worker that runs is declared dead for its silence."""
+    broken = []
+    throttles = [(entry, what) for entry, what in history.log.of(Trouble) if what.what == "throttle all"]
+    for entry, written in history.log.of(EntryWritten):
+        if not written.is_revoked or not throttles:
+            continue
+        worker = worker_of(written.key)
+        since = entry.at - 2 * history.failover_seconds
+        is_throttled = any(one.worker == worker and one.at <= entry.at <= what.until for one, what in throttles)
+        is_alone = any(
+            one.worker == worker and one.at <= entry.at and what.until >= since and what.what != "throttle all"
+            for one, what in history.log.of(Trouble)
+        )
+        is_running = worker in _able(history, entry.at) and not any(
+            since < at <= entry.at and name == worker for at, name in history.membership_changes
+        )
+        if is_throttled and is_running and not is_alone:
+            broken.append(f"{entry.at:.3f} {entry.worker} declared {written.key} dead, which was only throttled")
     return broken
 
 
