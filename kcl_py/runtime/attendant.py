@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 
 from kcl_py.events import ProcessorFailed, ShardStopped
 from kcl_py.retrying import jittered, retrying
-from kcl_py.runtime.user_code import ProcessorRaised, UserCode
+from kcl_py.runtime.user_code import NotBegun, ProcessorRaised, UserCode
 from kcl_py.runtime.workplace import Workplace
 
 _FIRST_PAUSE_SECONDS = 0.5
@@ -32,11 +32,11 @@ class Attendant:
 
     async def create(self) -> bool:
         """Make the processor; False if told to stop before that worked."""
-        return await self._persist(self.user.create)
+        return await self._persist(lambda: self.user.create(self._may_begin))
 
     async def call(self, method: str, *arguments: object) -> bool:
         """Call a method until it returns; False if told to stop before it did."""
-        return await self._persist(lambda: self.user.call(method, *arguments))
+        return await self._persist(lambda: self.user.call(method, *arguments, may_begin=self._may_begin))
 
     async def call_with(self, method: str, arguments: Callable[[int], tuple[object, ...] | None]) -> bool:
         """Call a method until it returns, with arguments made for each attempt; None means that nothing is left to do.
@@ -51,8 +51,13 @@ class Attendant:
             nonlocal attempts
             attempts += 1
             made = arguments(attempts)
-            if made is not None:
-                await self.user.call(method, *made)
+            if made is None:
+                return
+            try:
+                await self.user.call(method, *made, may_begin=self._may_begin)
+            except NotBegun:
+                attempts -= 1
+                raise
 
         return await self._persist(attempt)
 
@@ -73,12 +78,16 @@ class Attendant:
         )
 
         async def when_allowed() -> bool:
-            if not self._place.deadline.is_ahead:
-                await self.unless_stopping(self._place.deadline.wait_until_ahead())
-            if self._stopping.is_set():
-                return False
-            await attempt()
-            return True
+            while True:
+                if not self._may_begin():
+                    await self.unless_stopping(self._place.deadline.wait_until_ahead())
+                if self._stopping.is_set():
+                    return False
+                try:
+                    await attempt()
+                except NotBegun:
+                    continue  # the deadline passed while the call waited for its thread
+                return True
 
         try:
             has_returned: bool = await retry(when_allowed)
@@ -86,6 +95,9 @@ class Attendant:
             self._tell(error, retry.statistics["attempt_number"], 0.0)  # the last one, because we are to stop
             return False
         return has_returned
+
+    def _may_begin(self) -> bool:
+        return self._place.deadline.is_ahead
 
     def _pause(self, attempts: int) -> float:
         config = self._place.config

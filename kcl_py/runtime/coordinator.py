@@ -114,6 +114,10 @@ class Coordinator:
             lead = self.leadership
             self.is_observing = lead.is_leader or lead.is_standby(me.key) or not lead.is_led
             is_changed = self.is_observing and await self._observe(me)
+            if not self.is_observing and lead.is_overdue:
+                # leader and standby died together: when the lock is ours at last, their silence shall be known
+                await self.observer.look_at_few((lead.leader, lead.standby))
+                self.is_observing = True
             lead.name_standby(self._standby(me) if self.is_observing else None)
             await lead.poll(me.key, self.observer.is_dead if self.is_observing else lambda _session: False)
             if lead.is_leader:

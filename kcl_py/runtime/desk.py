@@ -34,7 +34,7 @@ class Desk(msgspec.Struct, kw_only=True):
     session: Callable[[], str | None]
     is_session_live: Callable[[], bool]
     on_trouble: Callable[[BaseException], None]
-    spawn: Callable[[Coroutine[Any, Any, object]], None]
+    spawn: Callable[[Coroutine[Any, Any, object]], object]
     clock: Callable[[], float]
     emit: Emitter
     sleep: Sleep = asyncio.sleep

@@ -41,6 +41,7 @@ from kcl_py.runtime.succession import Succession
 from kcl_py.runtime.user_code import Emitter
 
 MARK_SECONDS = 2.0  # for the mark that this worker leaves, before its leases are passed on all the same
+LEAVE_SECONDS = 2.5  # for what begins the departure, once no consumer is left
 START_ATTEMPTS_MAX = 10  # about a minute
 
 
@@ -113,6 +114,7 @@ class Keeper:
         self._compose(is_gone, rng)
         self._quit = asyncio.Event()
         self._is_leaving = False
+        self._leaving: asyncio.Task[object] | None = None
         self._has_joined = False
         self._errands: set[asyncio.Task[object]] = set()
 
@@ -154,6 +156,8 @@ class Keeper:
                 await self._quit.wait()
             finally:
                 self._mailbox.to_keeper.close()
+            if self._leaving is not None:
+                await asyncio.wait([self._leaving], timeout=LEAVE_SECONDS)
             await self._cancel_errands()
             await self._quit_table()
 
@@ -207,6 +211,8 @@ class Keeper:
     async def _quit_table(self) -> None:
         if not self._has_joined:
             return
+        if self._desk.succession is not None:
+            self._desk.succession.open()
         await self._holdings.give_up_all()
         if self._desk.succession is not None:
             await self._rounds.through_trouble("take a last look", self._desk.succession.last_look())
@@ -214,14 +220,15 @@ class Keeper:
 
     # -- beside ------------------------------------------------------------------------------------------------------
 
-    def _spawn(self, work: Coroutine[Any, Any, object]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, object]) -> asyncio.Task[object] | None:
         try:
             errand = self._tasks.create_task(work)
         except RuntimeError:  # the keeper has failed, and is going down
             work.close()
-            return
+            return None
         self._errands.add(errand)
         errand.add_done_callback(self._errands.discard)
+        return errand
 
     async def _cancel_errands(self) -> None:
         errands = tuple(self._errands)
@@ -251,7 +258,7 @@ class Keeper:
                 self._spawn(self._serve(message))
             case Leaving():
                 self._is_leaving = True
-                self._spawn(self._leave())
+                self._leaving = self._spawn(self._leave())
             case Quit():
                 self._quit.set()
 

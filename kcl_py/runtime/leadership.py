@@ -18,6 +18,7 @@ from kcl_py.runtime.user_code import Emitter
 
 RENEWALS_PER_FAILOVER = 3
 _UNSETTLED_MAX = 16  # renewals whose answer was lost, and that may land late
+_STANDBY_SECONDS = 0.5  # in which most standbys have taken a lock that became free
 _POLL_GAP = 1 / 2  # of the failover time: whoever looked away for so long begins to watch anew
 
 
@@ -46,7 +47,7 @@ class Leadership:
         self._standby: str | None = None  # whom we name
         self._is_closed = False
         self._term = 0  # counts the sessions under which we may have led
-        self._patience_seconds = failover_seconds * rng.uniform(1.0, 1.2)
+        self._patience_seconds = failover_seconds * rng.uniform(0.9, 1.0)
 
     @property
     def is_leader(self) -> bool:
@@ -61,6 +62,11 @@ class Leadership:
     def is_led(self) -> bool:
         """True if a leader was seen to live: nobody but it and its standby needs to watch."""
         return self._watch.is_led
+
+    @property
+    def is_overdue(self) -> bool:
+        """True if the lock is free for a while, and not even the standby has taken it."""
+        return self._watch.lock is not None and self._watch.is_free(self._clock(), _STANDBY_SECONDS)
 
     @property
     def leader(self) -> str | None:

@@ -65,6 +65,10 @@ class Observer:
         """True if we watched a session for so long without seeing it beat: nobody to hand a lease to."""
         return self._liveness.quiet_seconds(key, self._clock()) > seconds
 
+    async def look_at_few(self, keys: Iterable[str | None]) -> None:
+        """Read these entries alone; every other session is forgotten."""
+        self._saw(await self._table.sessions(key for key in keys if key is not None))
+
     async def look_at_entries(self) -> bool:
         """Read the entries that the last look at the table found; True if anybody left, is leaving, or was revoked."""
         before = self._membership

@@ -13,6 +13,7 @@ from kcl_py.events import Event, Listener
 from kcl_py.processor import ProcessorFactory, RecordProcessor, is_async
 
 _FRAMES_SHOWN = 6
+MayBegin = Callable[[], bool]
 
 
 class ProcessorRaised(Exception):
@@ -26,6 +27,10 @@ class ProcessorRaised(Exception):
         self.method = method
         self.error = describe(error)
         super().__init__(f"{method} raised {self.error}")
+
+
+class NotBegun(Exception):
+    """The call was not made: it was not allowed any more when its turn came."""
 
 
 def describe(error: BaseException) -> str:
@@ -69,38 +74,55 @@ class UserCode:
         self.processor: RecordProcessor | None = None
         self.is_async = False
 
-    async def create(self) -> None:
+    async def create(self, may_begin: MayBegin = lambda: True) -> None:
         """Make the instance, in its own thread if it is synchronous.
 
+        Args:
+            may_begin: see `call`.
+
         Raises:
+            NotBegun: it was not allowed.
             ProcessorRaised: the class or factory raised.
             ProcessorError: what it made is not a processor.
         """
         made: list[RecordProcessor] = []
         error = None
         if isinstance(self._factory, type) and not is_async(self._factory):
-            error = await self._own_thread().run(lambda: made.append(self._factory()), ())
+            error = await self._own_thread().run(lambda: made.append(self._factory()), (), may_begin)
         else:
             try:
                 made.append(self._factory())
             except Exception as raised:  # noqa: BLE001 - the factory is user code
                 error = raised
+        if isinstance(error, NotBegun):
+            raise error
         if error is not None:
             raise ProcessorRaised("__init__", error) from None
         self.is_async = is_async(type(made[0]))
         self.processor = made[0]
 
-    async def call(self, method: str, *arguments: object) -> None:
+    async def call(self, method: str, *arguments: object, may_begin: MayBegin = lambda: True) -> None:
         """Call one method and wait for it.
 
+        Args:
+            method: its name.
+            arguments: what it is given.
+            may_begin: asked in the thread of the call, with nothing left to do but the call: a process may be
+                suspended at any place before.
+
         Raises:
+            NotBegun: it was not allowed.
             ProcessorRaised: it raised anything at all.
         """
         function = getattr(self.processor, method)
         if self.is_async:
+            if not may_begin():
+                raise NotBegun
             await self._await(method, function, arguments)
             return
-        error = await self._own_thread().run(function, arguments)
+        error = await self._own_thread().run(function, arguments, may_begin)
+        if isinstance(error, NotBegun):
+            raise error
         if error is not None:
             raise ProcessorRaised(method, error) from None
 
@@ -130,7 +152,7 @@ class UserCode:
 
 
 _Outcome = asyncio.Future[BaseException | None]
-_Job = tuple[asyncio.AbstractEventLoop, _Outcome, Callable[..., object], tuple[object, ...]]
+_Job = tuple[asyncio.AbstractEventLoop, _Outcome, Callable[..., object], tuple[object, ...], MayBegin]
 
 
 class _OwnThread:
@@ -140,10 +162,12 @@ class _OwnThread:
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         threading.Thread(target=self._work, name=name, daemon=True).start()
 
-    async def run(self, function: Callable[..., object], arguments: tuple[object, ...]) -> BaseException | None:
+    async def run(
+        self, function: Callable[..., object], arguments: tuple[object, ...], may_begin: MayBegin
+    ) -> BaseException | None:
         loop = asyncio.get_running_loop()
         done: _Outcome = loop.create_future()
-        self._jobs.put((loop, done, function, arguments))
+        self._jobs.put((loop, done, function, arguments, may_begin))
         return await done
 
     def close(self) -> None:
@@ -151,15 +175,18 @@ class _OwnThread:
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
-            loop, done, function, arguments = job
+            loop, done, function, arguments, may_begin = job
             error: BaseException | None = None
             try:
-                function(*arguments)
+                if may_begin():
+                    function(*arguments)
+                else:
+                    error = NotBegun()
             except BaseException as raised:  # noqa: BLE001 - user code; SystemExit must not end the thread silently
                 error = raised
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 loop.call_soon_threadsafe(_settle, done, error)
-            del job, loop, done, function, arguments, error  # hold no batch while idle
+            del job, loop, done, function, arguments, may_begin, error  # hold no batch while idle
 
 
 def _settle(done: _Outcome, error: BaseException | None) -> None:

@@ -137,6 +137,26 @@ def test_the_leader_and_then_its_successor_die_and_each_time_all_shards_go_on_wi
     run(story())
 
 
+def test_leader_and_standby_die_together_and_the_others_take_over_within_two_failover_times():
+    async def story():
+        site = Site(shards=8)
+        workers = await joined(site, "a", "b", "c", "d")
+        lock = await site.memory.leader_lock()
+        assert lock is not None
+        assert lock.standby is not None
+        dead = [key.rpartition("@")[0] for key in (lock.owner, lock.standby)]
+        await asyncio.gather(*(workers.pop(name).crash() for name in dead))
+
+        async def is_taken() -> bool:
+            return not set(dead) & set(await shares(site))
+
+        assert await seconds_until(is_taken, 60) < 2 * F + 3
+        for worker in workers.values():
+            await worker.drain()
+
+    run(story())
+
+
 def test_all_die_and_one_comes_back_which_takes_everything_after_the_failover_time():
     async def story():
         site = Site(shards=6)

@@ -7,7 +7,7 @@ import pytest
 
 from kcl_py.events import WorkerStopped
 from kcl_py.processor import RecordProcessor
-from kcl_py.runtime.user_code import Emitter, ProcessorRaised, UserCode
+from kcl_py.runtime.user_code import Emitter, NotBegun, ProcessorRaised, UserCode
 
 
 class Sync(RecordProcessor):
@@ -38,6 +38,23 @@ async def test_a_sync_processor_is_made_and_called_in_one_thread_of_its_own():
     assert isinstance(code.processor, Sync)
     assert len(set(code.processor.threads)) == 1
     assert threading.get_ident() not in code.processor.threads
+    code.close()
+
+
+async def test_what_may_not_begin_any_more_when_its_turn_in_the_thread_comes_is_not_called():
+    code = UserCode(Sync, "shard")
+    await code.create()
+    asked: list[int] = []
+
+    def may_begin() -> bool:
+        asked.append(threading.get_ident())
+        return False
+
+    with pytest.raises(NotBegun):
+        await code.call("initialize", None, may_begin=may_begin)
+    assert isinstance(code.processor, Sync)
+    assert len(code.processor.threads) == 1, "it was made, and not called"
+    assert asked == code.processor.threads, "asked where it would have been called"
     code.close()
 
 
