@@ -21,6 +21,7 @@ GOLDEN: dict[str, Any] = json.loads(
 )
 KEYS = [f"key-{number}" for number in range(40)]
 OPEN = [f"shardId-00000000000{number}" for number in (5, 6, 7, 8)]
+THEIRS = {"costCenter": {"S": "billing"}, "notedBy": {"M": {"somebody": {"N": "7"}}}}  # nobody's that we know
 SILENCE = ("--failover", "2s")  # three of them are waited for
 
 
@@ -55,6 +56,7 @@ def load(
                 item = item | {
                     "startingHashKey": {"S": ranges[shard]["StartingHashKey"]},
                     "endingHashKey": {"S": ranges[shard]["EndingHashKey"]},
+                    **THEIRS,
                 }
             if shard in OPEN:
                 there = sorted(put.position for put in app.producer.puts if put.shard == shard)
@@ -153,7 +155,8 @@ def test_with_take_over_a_worker_goes_on_exactly_after_their_checkpoints(
     items = app.leases.leases()
     golden = {item["leaseKey"]["S"]: item for item in GOLDEN["<app>"]["Items"]}
     for shard, item in golden.items():
-        assert items[shard]["throughputKBps"] == item["throughputKBps"], "attributes of others survive"
+        assert {name: items[shard].get(name) for name in THEIRS} == THEIRS, "attributes of others survive"
+        assert items[shard]["throughputKBps"].keys() == item["throughputKBps"].keys()
         assert int(items[shard]["leaseCounter"]["N"]) > int(item["leaseCounter"]["N"])
     finished = {shard for shard, item in items.items() if item["checkpoint"] == {"S": "SHARD_END"}}
     assert finished == {f"shardId-00000000000{number}" for number in range(6)}
