@@ -59,6 +59,16 @@ class Admission:
         if is_foreign:
             self._emit(TableTakenOver(table=self._config.table_name, leases=len(strays), kind=snapshot.kind.value))
 
+    async def prove_access(self, session: str) -> None:
+        """Make every kind of read that a running worker makes: later, a refusal would be taken for trouble that passes.
+
+        Raises:
+            AccessDenied: names the IAM action.
+        """
+        await self._table.leader_lock()
+        await self._table.sessions([session])
+        await self._table.lease_keys_of(session)
+
     def _check_bindings(self, leases: tuple[Lease, ...]) -> None:
         table = self._config.table_name
         for binding in {lease.binding for lease in leases if lease.binding is not None}:

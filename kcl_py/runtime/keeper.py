@@ -184,6 +184,7 @@ class Keeper:
         await self._desk.table.equip()
         if not self._has_joined:
             await self._join()
+        await self._admission.prove_access(self._heartbeat.key)
         await self._discovery.make_rows(self._may_be_alive)
         self._emit(WorkerReady())
 

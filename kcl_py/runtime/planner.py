@@ -5,13 +5,15 @@ wait to be picked up, and which still make progress. A new leader knows none of 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Set
 
 import msgspec
 
 from kcl_py.core.balance import Fleet, LeaseView, Move, Strategy, WorkerView
 from kcl_py.core.lease import Change, Lease
 from kcl_py.core.lineage import Lineage
+from kcl_py.core.session import Session
 from kcl_py.core.table import TableSnapshot
 from kcl_py.errors import ConditionFailed
 from kcl_py.events import HandOffOpened, LeaseAssigned, MembershipChanged
@@ -128,14 +130,20 @@ class Planner:
         return now >= self.settles_at
 
     def _fleet(self, leases: dict[str, Lease], lineage: Lineage, now: float) -> Fleet:
+        living = self._observer.living
+        waiting = {key for key, lease in leases.items() if not lineage.may_start(lease).is_open}
         self._note_progress(leases, now)
-        self._note_assigned(leases, lineage, now)
-        views = tuple(self._view(lease, lineage, now) for lease in leases.values() if self._is_known(lease))
+        self._note_assigned(leases, living, waiting, now)
+        views = tuple(
+            self._view(lease, living, is_waiting=key in waiting, now=now)
+            for key, lease in leases.items()
+            if self._is_known(lease)
+        )
         free = {view.key for view in views if view.owner is None}
         self._free_since = {key: since for key, since in self._free_since.items() if key in free}
         workers = tuple(
             WorkerView(key=key, is_receiving=not session.is_leaving, leases_max=session.leases_max)
-            for key, session in sorted(self._observer.living.items())
+            for key, session in sorted(living.items())
         )
         return Fleet(
             workers=workers,
@@ -152,19 +160,17 @@ class Planner:
             if owner is not None
         )
 
-    def _view(self, lease: Lease, lineage: Lineage, now: float) -> LeaseView:
-        living = self._observer.living
+    def _view(self, lease: Lease, living: Mapping[str, Session], *, is_waiting: bool, now: float) -> LeaseView:
         giver = lease.checkpoint_owner if lease.checkpoint_owner in living else None
         owner = lease.owner if lease.owner in living else None
         if lease.checkpoint_owner is not None and giver is None:
             owner = None  # the giver died: nobody completes the hand-off any more
         elif giver is not None and owner is not None and living[owner].is_leaving:
             owner = None  # the receiver leaves before it has received
-        waiting = self._assigned.get(lease.key)
+        assigned = self._assigned.get(lease.key)
         avoid = None
-        if waiting is not None and waiting.misses >= MISSES_MAX and owner == waiting.owner:
+        if assigned is not None and assigned.misses >= MISSES_MAX and owner == assigned.owner:
             owner, avoid = None, owner
-        is_waiting = not lineage.may_start(lease).is_open
         if owner is None and not is_waiting:
             self._free_since.setdefault(lease.key, now)
         return LeaseView(
@@ -193,21 +199,21 @@ class Planner:
             seen[key] = (lease.counter, now if counter != lease.counter else since)
         self._progress = seen
 
-    def _note_assigned(self, leases: dict[str, Lease], lineage: Lineage, now: float) -> None:
+    def _note_assigned(
+        self, leases: dict[str, Lease], living: Mapping[str, Session], waiting: Set[str], now: float
+    ) -> None:
         """Count how long each lease that may be picked up has not been."""
-        waiting = {}
+        assigned = {}
         for key, lease in leases.items():
-            is_assigned = lease.owner in self._observer.living and lease.held_by is None
-            if lease.owner is None or not is_assigned or lease.checkpoint_owner or not lineage.may_start(lease).is_open:
+            is_assigned = lease.owner in living and lease.held_by is None and lease.checkpoint_owner is None
+            if lease.owner is None or not is_assigned or key in waiting:
                 continue
             known = self._assigned.get(key)
             is_same = known is not None and known.owner == lease.owner
-            waiting[key] = known if known is not None and is_same else _Assigned(lease.owner, now)
-        self._assigned = waiting
-        owned: dict[str, int] = {}
-        for one in waiting.values():
-            owned[one.owner] = owned.get(one.owner, 0) + 1
-        for one in waiting.values():
+            assigned[key] = known if known is not None and is_same else _Assigned(lease.owner, now)
+        self._assigned = assigned
+        owned = Counter(one.owner for one in assigned.values())
+        for one in assigned.values():
             if now - one.since > PICK_UP_SECONDS + PICK_UP_SECONDS_EACH * owned[one.owner]:
                 one.misses += 1
                 one.since = now
