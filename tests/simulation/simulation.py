@@ -160,11 +160,19 @@ class Simulation:
                 self.log.note("", Failed(error=f"{task.get_name()}, and never ends"))
                 task.cancel()
         for worker in self.everybody:
-            await worker.bury()
-        await self.world.network.rest()
+            worker.bury()
+        await _sweep()
 
     def _ask(self, request: requests.Request) -> object:
         return perform(self._model, request, loop_clock_ms())
+
+
+async def _sweep() -> None:
+    """End every task that is left. A task group that meets a cancellation with an error loses it: so again and again."""
+    while left := asyncio.all_tasks() - {asyncio.current_task()}:
+        for task in sorted(left, key=lambda task: task.get_name()):
+            task.cancel()
+        await asyncio.wait(left, timeout=1)
 
 
 Scenario = Callable[[Simulation], Coroutine[object, object, None]]

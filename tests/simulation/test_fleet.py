@@ -1,9 +1,21 @@
 """The simulation itself: whole fleets live in it, and one seed is one history."""
 
 import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 from tests.simulation.facts import Done, Log, Put
 from tests.simulation.simulation import Simulation, simulated
+
+ROOT = Path(__file__).parents[2]
+PRINTED = """
+import hashlib
+from tests.simulation.verdict import life_of
+for seed in (2, 15):
+    print(hashlib.sha256(str(life_of(seed)).encode()).hexdigest())
+"""
 
 
 async def busy(fleet: Simulation) -> None:
@@ -36,3 +48,17 @@ def test_one_seed_is_one_history():
 
 def test_another_seed_is_another_history():
     assert str(simulated(7, busy)) != str(simulated(8, busy))
+
+
+def test_one_seed_is_one_history_in_every_process():
+    histories = {
+        subprocess.run(
+            (sys.executable, "-c", PRINTED),
+            env=os.environ | {"PYTHONHASHSEED": seed},
+            capture_output=True,
+            check=True,
+            cwd=ROOT,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(histories) == 1

@@ -30,11 +30,6 @@ class Network:
         task.add_done_callback(self._under_way.discard)
         return answer
 
-    async def rest(self) -> None:
-        """Wait until nothing is under way."""
-        while self._under_way:
-            await asyncio.wait(self._under_way)
-
     async def _carry(self, call: Callable[[], Awaitable[Any]], answer: asyncio.Future[Any]) -> None:
         await asyncio.sleep(self._dice.uniform(*self.latency_seconds))
         error: Exception | None = None
