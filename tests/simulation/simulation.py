@@ -168,7 +168,7 @@ class Simulation:
 
 
 async def _sweep() -> None:
-    """End every task that is left. A task group that meets a cancellation with an error loses it: so again and again."""
+    """End every task that is left. A task group that meets a cancellation with an error loses it, hence the loop."""
     while left := asyncio.all_tasks() - {asyncio.current_task()}:
         for task in sorted(left, key=lambda task: task.get_name()):
             task.cancel()

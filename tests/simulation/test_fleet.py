@@ -31,6 +31,7 @@ async def busy(fleet: Simulation) -> None:
         if second == 30:
             fleet.crash("a")
         await asyncio.sleep(1)
+    await asyncio.sleep(5)
 
 
 def done(log: Log) -> set[tuple[str, int]]:
@@ -51,6 +52,7 @@ def test_another_seed_is_another_history():
 
 
 def test_one_seed_is_one_history_in_every_process():
+    command = (sys.executable, "-c", PRINTED)
     histories = {
         subprocess.run(
             (sys.executable, "-c", PRINTED),
