@@ -4,6 +4,8 @@ Names and types are those of KCL 3.5 (protocol reference, sections 1.1, 1.3 and 
 here belong to others: they are never read, written or removed.
 """
 
+from kcl_py.core import leadership
+
 KEY = "leaseKey"
 ENTITY_TYPE = "entityType"
 
@@ -50,7 +52,7 @@ LOCK_DURATION = "leaseDuration"  # S, milliseconds
 LOCK_RELEASED = "isReleased"  # S, "1", or absent
 STANDBY = "kclPyStandby"  # S, the session that takes the lock first
 
-LOCK_KEY = "Leader"
+LOCK_KEY = leadership.LOCK_KEY
 LEASE_TYPE = "LEASE"
 SESSION_TYPE = "WORKER_METRIC_STATS"
 LOCK_TYPE = "LEADER"

@@ -8,6 +8,9 @@ import msgspec
 
 from kcl_py.core.session import is_native_owner
 
+LOCK_KEY = "Leader"
+"""The lock item's key; no worker or shard may be called so."""
+
 
 class LeaderLock(msgspec.Struct, frozen=True, kw_only=True):
     """The lock item as last seen. Guarded by its version and owner: whoever writes names both."""

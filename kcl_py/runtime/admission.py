@@ -1,13 +1,14 @@
 """May this worker use this lease table? Decided once, before anything is written (fleet.md, sections 1 and 3)."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping
 
 from kcl_py.config import Config
 from kcl_py.core.lease import Binding, Change, Lease
 from kcl_py.core.shard import Shard
 from kcl_py.core.table import TableKind
-from kcl_py.errors import ConditionFailed, TableRefused
+from kcl_py.errors import ConditionFailed, RowUnreadable, TableRefused
 from kcl_py.events import OddRowFound, TableCreated, TableTakenOver
 from kcl_py.interfaces import LeaseTable
 from kcl_py.retrying import Sleep
@@ -65,7 +66,8 @@ class Admission:
         Raises:
             AccessDenied: names the IAM action.
         """
-        await self._table.leader_lock()
+        with contextlib.suppress(RowUnreadable):
+            await self._table.leader_lock()
         await self._table.sessions([session])
         await self._table.lease_keys_of(session)
 

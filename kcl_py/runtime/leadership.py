@@ -9,9 +9,9 @@ import random
 import uuid
 from collections.abc import Callable
 
-from kcl_py.core.leadership import LeaderLock, LockWatch
-from kcl_py.errors import ConditionFailed, Throttled
-from kcl_py.events import LeadershipLost, LeadershipTaken
+from kcl_py.core.leadership import LOCK_KEY, LeaderLock, LockWatch
+from kcl_py.errors import ConditionFailed, RowUnreadable, Throttled
+from kcl_py.events import LeadershipLost, LeadershipTaken, OddRowFound
 from kcl_py.interfaces import LeaseTable
 from kcl_py.runtime.heartbeat import CLOCK_DRIFT
 from kcl_py.runtime.user_code import Emitter
@@ -46,6 +46,7 @@ class Leadership:
         self._deadline = 0.0
         self._standby: str | None = None  # whom we name
         self._is_closed = False
+        self._is_odd_told = False
         self._term = 0  # counts the sessions under which we may have led
         self._patience_seconds = failover_seconds * rng.uniform(0.9, 1.0)
 
@@ -103,7 +104,11 @@ class Leadership:
             self._watch.restart(asked_at)
         self._polled_at = asked_at
         term = self._term
-        lock = await self._table.leader_lock()
+        try:
+            lock = await self._table.leader_lock()
+        except RowUnreadable as odd:
+            self._note_odd(odd)
+            return
         if term != self._term:
             return  # the session that asked has ended
         self._watch.saw(lock, self._clock())
@@ -128,13 +133,23 @@ class Leadership:
 
     async def release(self, me: str) -> None:
         """Take our lock away, so that the next worker that looks leads; no `poll` may be under way."""
-        lock = await self._table.leader_lock()
+        try:
+            lock = await self._table.leader_lock()
+        except RowUnreadable:
+            lock = None
         self.abdicate("this worker leaves")
         if lock is not None and lock.owner == me:
             try:
                 await self._table.write_leader_lock(lock, None)
             except ConditionFailed:
                 return  # somebody else has it already
+
+    def _note_odd(self, odd: RowUnreadable) -> None:
+        """What stands in the lock's place is left alone; until somebody deletes it nobody leads."""
+        self._lose("the lock does not parse")
+        if not self._is_odd_told:
+            self._is_odd_told = True
+            self._emit(OddRowFound(key=LOCK_KEY, reason=f"{odd}; nobody can lead until it is deleted"))
 
     def _is_renewal_due(self, lock: LeaderLock) -> bool:
         age_seconds = self._clock() - self._sent[lock.version]

@@ -72,6 +72,9 @@ class Rounds:
             self._coordinator.own_write_failed()
             self._desk.emit(ServiceTrouble(operation=operation, reason=str(group.exceptions[0])))
             is_done = False
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise asyncio.CancelledError  # a group of tasks that fails while it is cancelled tells only of the failure
         return is_done
 
     async def _coordinate(self) -> None:

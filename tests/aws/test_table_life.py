@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from kcl_py.aws import owner_index
 from kcl_py.aws.table_life import TableOptions
 from kcl_py.errors import (
     AccessDenied,
@@ -119,6 +120,21 @@ class TestPreparing:
 
 
 class TestTheIndex:
+    @pytest.fixture(autouse=True)
+    def scans_are_not_remembered(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(owner_index, "SCAN_SECONDS", 0.0)
+
+    async def test_is_scanned_for_every_few_seconds_at_most_while_it_is_not_there(
+        self, door: Door, scripted: ScriptedDynamoDB, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(owner_index, "SCAN_SECONDS", 60.0)
+        scripted.answer("DescribeTable", {"Table": DESCRIBED | {"GlobalSecondaryIndexes": []}})
+        scripted.answer("Scan", {"Items": [{"leaseKey": {"S": KEY}}], "Count": 1})
+        table = door(session=scripted.session, endpoint_url=NOWHERE)
+        for _ in range(3):
+            assert await table.lease_keys_of(ANN) == (KEY,)
+        assert scripted.operations == ["DescribeTable", "Scan"]
+
     async def test_is_asked_only_once_it_is_active(self, door: Door, scripted: ScriptedDynamoDB) -> None:
         index = DESCRIBED["GlobalSecondaryIndexes"][0]
         scripted.answer(

@@ -7,6 +7,7 @@ from itertools import pairwise
 import pytest
 
 from kcl_py.core.session import Process
+from kcl_py.errors import ServiceUnavailable
 from kcl_py.events import (
     HandOffBegun,
     HandOffCalledOff,
@@ -464,3 +465,27 @@ def test_a_write_whose_answer_is_lost_is_settled_in_every_step_of_a_fleets_life(
     operations: list[tuple[Operation, int]] = [("write", 24), ("write_session", 6), ("write_leader_lock", 4)]
     for operation, count in operations:
         assert all(run(story(nth, operation)) for nth in range(1, count)), "every fault struck"
+
+
+def test_trouble_does_not_swallow_the_end_of_the_keeper():
+    async def fails_when_it_is_cut_off() -> None:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            raise ServiceUnavailable("cut off") from None
+
+    async def work() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(fails_when_it_is_cut_off())
+
+    async def story():
+        site = Site()
+        worker = BenchWorker(site)
+        doing = asyncio.create_task(worker.keeper._rounds.through_trouble("work", work()))
+        await asyncio.sleep(1)
+        doing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await doing
+        await worker.drain()
+
+    run(story())
