@@ -54,7 +54,12 @@ class Holdings:
             return  # it ended while this pick-up waited for its turn
         tenure = Tenure(seen, self._desk, on_end=self._ended)
         self._held[seen.key] = tenure
-        lease = await tenure.pick_up(owner)
+        lease = None
+        try:
+            lease = await tenure.pick_up(owner)
+        finally:
+            if lease is None:
+                tenure.abandon()  # whatever became of the write: the next look reads the row
         if lease is not None:
             self._loose.discard(lease.key)
             self._epochs[lease.key] = lease.counter

@@ -4,7 +4,6 @@ The index may lag behind the table, or not exist yet. So whatever it says is che
 its answer lacks is read at once, and rows that we have reason to believe are ours are read without asking it.
 """
 
-import asyncio
 from collections.abc import Iterable
 
 from kcl_py.core.lease import Lease
@@ -13,6 +12,7 @@ from kcl_py.events import OddRowFound
 from kcl_py.interfaces import LeaseTable
 from kcl_py.runtime.gatekeeper import Gatekeeper
 from kcl_py.runtime.holdings import Holdings
+from kcl_py.runtime.in_parallel import in_parallel
 from kcl_py.runtime.user_code import Emitter
 
 PICK_UPS_AT_ONCE = 8
@@ -63,17 +63,12 @@ class Intake:
             await self._holdings.pick_up(row, me)
 
     async def _consider(self, keys: Iterable[str], me: str) -> None:
-        limit = asyncio.Semaphore(PICK_UPS_AT_ONCE)
+        await in_parallel((self._consider_one(key, me) for key in sorted(keys)), at_once=PICK_UPS_AT_ONCE)
 
-        async def consider(key: str) -> None:
-            async with limit:
-                row = await self._row(key)
-                if row is not None:
-                    await self._settle(row, me)
-
-        async with asyncio.TaskGroup() as tasks:
-            for key in sorted(keys):
-                tasks.create_task(consider(key))
+    async def _consider_one(self, key: str, me: str) -> None:
+        row = await self._row(key)
+        if row is not None:
+            await self._settle(row, me)
 
     async def _row(self, key: str) -> Lease | None:
         try:

@@ -4,7 +4,6 @@ What must be remembered between rounds stands here: when membership last changed
 wait to be picked up, and which still make progress. A new leader knows none of it and only waits a little longer.
 """
 
-import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Set
 
@@ -18,6 +17,7 @@ from kcl_py.core.table import TableSnapshot
 from kcl_py.errors import ConditionFailed
 from kcl_py.events import HandOffOpened, LeaseAssigned, MembershipChanged
 from kcl_py.interfaces import LeaseTable
+from kcl_py.runtime.in_parallel import in_parallel
 from kcl_py.runtime.observer import Observer
 from kcl_py.runtime.user_code import Emitter
 
@@ -101,16 +101,7 @@ class Planner:
         self._note_membership(now)
         leases = {lease.key: lease for lease in snapshot.leases if not lease.is_finished and lease.is_owner_native}
         moves = self._strategy(self._fleet(leases, self._lineage(snapshot), now))
-        limit = asyncio.Semaphore(WRITES_AT_ONCE)
-
-        async def make(move: Move) -> None:
-            async with limit:
-                if self._may_write():
-                    await self._make(move, leases[move.key], me)
-
-        async with asyncio.TaskGroup() as tasks:
-            for move in moves:
-                tasks.create_task(make(move))
+        await in_parallel((self._make(move, leases[move.key], me) for move in moves), at_once=WRITES_AT_ONCE)
 
     # -- what is planned ------------------------------------------------------------------------------------------
 
@@ -222,6 +213,8 @@ class Planner:
 
     async def _make(self, move: Move, lease: Lease, me: str) -> None:
         """Write a move; if the row was written in between, the next round sees it."""
+        if not self._may_write():
+            return
         if move.kind == "assign" and move.to == me:
             await self._pick_up(lease, me)
             return

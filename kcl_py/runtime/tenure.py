@@ -102,6 +102,10 @@ class Tenure:
         self._desk.to_data_plane.put(Yours(lease, discovery.horizon_ms))
         return lease
 
+    def abandon(self) -> None:
+        """End a tenure that has not begun, or whose beginning was cut off."""
+        self._end()
+
     async def serve(self, matter: Matter) -> object:
         """Do what the data plane asks.
 
