@@ -68,7 +68,6 @@ class Heartbeat:
         Raises:
             AccessDenied, TableError: the table cannot be written.
         """
-        self._is_leaving = False
         sent_at = self._clock()
         while True:
             session = Session(
@@ -84,7 +83,8 @@ class Heartbeat:
                 # either our lost answer or, one time in 2^32, somebody else's: a new draw settles both, and an entry
                 # that nobody beats is revoked in time
                 continue
-            self.session = session
+            async with self._lock:  # a beat of the session before may still be under way
+                self.session = session
             self._extend(sent_at)
             return
 
@@ -121,7 +121,8 @@ class Heartbeat:
             SessionEnded: the session is over.
         """
         self._is_leaving = True
-        while not self.session.is_leaving:
+        key = self.key
+        while self.key == key and not self.session.is_leaving:
             await self.beat()
 
     async def delete(self) -> None:

@@ -7,8 +7,7 @@ picked up only when its shard may start, so nothing downstream needs to know of 
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable
 
 from kcl_py.config import Config
 from kcl_py.core.session import Process, Session
@@ -20,6 +19,7 @@ from kcl_py.runtime.admission import Admission
 from kcl_py.runtime.coordinator import Coordinator
 from kcl_py.runtime.desk import Desk
 from kcl_py.runtime.discovery import Discovery
+from kcl_py.runtime.errands import Errands
 from kcl_py.runtime.gatekeeper import Gatekeeper
 from kcl_py.runtime.heartbeat import Heartbeat, SessionEnded
 from kcl_py.runtime.holdings import Holdings
@@ -81,6 +81,7 @@ class Keeper:
         rng = rng or random.Random()
         self._mailbox = mailbox
         self._emit = emit
+        self._errands = Errands()
         self._is_gone = is_gone
         self._discovery = Discovery(stream, table, config, clock=clock, emit=emit, sleep=sleep)
         self._admission = Admission(table, config, clock=clock, emit=emit, sleep=sleep)
@@ -106,7 +107,7 @@ class Keeper:
             session=lambda: self._heartbeat.key if self._has_joined else None,
             is_session_live=lambda: clock() < self._heartbeat.deadline,
             on_trouble=lambda _error: self._coordinator.own_write_failed(),
-            spawn=self._spawn,
+            spawn=self._errands.begin,
             clock=clock,
             emit=emit,
             sleep=sleep,
@@ -116,7 +117,6 @@ class Keeper:
         self._is_leaving = False
         self._leaving: asyncio.Task[object] | None = None
         self._has_joined = False
-        self._errands: set[asyncio.Task[object]] = set()
 
     def _compose(self, is_gone: Callable[[Process | None], bool], rng: random.Random) -> None:
         desk = self._desk
@@ -149,16 +149,16 @@ class Keeper:
             ExceptionGroup: the worker cannot go on; holds the `KclError`.
         """
         async with asyncio.TaskGroup() as tasks:
-            self._tasks = tasks
+            self._errands.open(tasks)
             self._mailbox.to_keeper.open(self._receive)
-            self._spawn(self._work())
+            self._errands.begin(self._work())
             try:
                 await self._quit.wait()
             finally:
                 self._mailbox.to_keeper.close()
             if self._leaving is not None:
                 await asyncio.wait([self._leaving], timeout=LEAVE_SECONDS)
-            await self._cancel_errands()
+            await self._errands.cut_off()
             await self._quit_table()
 
     # -- life ---------------------------------------------------------------------------------------------------------
@@ -196,6 +196,8 @@ class Keeper:
         await self._heartbeat.join()
         self._has_joined = True
         self._emit(SessionStarted(session=self._heartbeat.key))
+        if self._is_leaving:
+            self._leaving = self._errands.begin(self._leave())  # a stop was asked for while the entry was being written
 
     async def _keep_session(self) -> None:
         while True:
@@ -206,6 +208,8 @@ class Keeper:
                 self._emit(SessionLost(session=self._heartbeat.key, reason=str(ended)))
                 self._holdings.lose_all(f"the session ended: {ended}")
                 self._coordinator.leadership.abdicate(str(ended))
+            if self._is_leaving:
+                return  # who leaves does not join again
             await self._join()
             self._rounds.look_now()
 
@@ -219,24 +223,7 @@ class Keeper:
             await self._rounds.through_trouble("take a last look", self._desk.succession.last_look())
         await self._heartbeat.delete()
 
-    # -- beside ------------------------------------------------------------------------------------------------------
-
-    def _spawn(self, work: Coroutine[Any, Any, object]) -> asyncio.Task[object] | None:
-        try:
-            errand = self._tasks.create_task(work)
-        except RuntimeError:  # the keeper has failed, and is going down
-            work.close()
-            return None
-        self._errands.add(errand)
-        errand.add_done_callback(self._errands.discard)
-        return errand
-
-    async def _cancel_errands(self) -> None:
-        errands = tuple(self._errands)
-        for errand in errands:
-            errand.cancel()
-        if errands:
-            await asyncio.wait(errands)
+    # -- beats -------------------------------------------------------------------------------------------------------
 
     def _note_landed(self) -> None:
         self._coordinator.observer.own_write_landed()
@@ -254,12 +241,12 @@ class Keeper:
                 self._rounds.look_now()
             case Request(shard_id=shard_id, matter=ShardMissing()):
                 self._holdings.is_missing(shard_id)
-                self._spawn(self._rounds.through_trouble("describe the stream", self._discovery.check_stream()))
+                self._errands.begin(self._rounds.through_trouble("describe the stream", self._discovery.check_stream()))
             case Request():
-                self._spawn(self._serve(message))
+                self._errands.begin(self._serve(message))
             case Leaving():
                 self._is_leaving = True
-                self._leaving = self._spawn(self._leave())
+                self._leaving = self._errands.begin(self._leave())
             case Quit():
                 self._quit.set()
 
