@@ -91,6 +91,7 @@ class Swarm:
     def __init__(self, mood: Mood) -> None:
         self.mood = mood
         self._joined = 0
+        self._throttled = (0.0, EVERYTHING)  # until when everybody is, and in what
         self._is_healed = False
         self._heals: set[asyncio.TimerHandle] = set()
         self._leaving: list[asyncio.Task[None]] = []
@@ -100,6 +101,7 @@ class Swarm:
         self._fleet, self._dice = fleet, fleet.dice
         if "far" in self.mood.kinds:
             fleet.world.network.latency_seconds = (0.01, 0.4)
+            fleet.trouble("far", LIFE_SECONDS + HEAL_SECONDS_MAX)  # nobody is as quick as the promises suppose
         until = asyncio.get_running_loop().time() + LIFE_SECONDS
         while asyncio.get_running_loop().time() < until:
             fleet.put(self._dice.randint(0, 8))
@@ -123,6 +125,7 @@ class Swarm:
         worker = self._fleet.join(f"w{self._joined}", rate=dice.uniform(0.976, 1.024), **self.mood.settings)
         pauses = [0.0, 0.0, 0.1, 1.0, 9.0] if "slow" in self.mood.kinds else [0.0, 0.0, 0.1]
         worker.processing_seconds = lambda: 0.0 if self._is_healed else dice.choice(pauses)
+        self._throttle(worker)
         if "failing" in self.mood.kinds:
             worker.is_failing = lambda: not self._is_healed and dice.random() < 0.1
 
@@ -143,16 +146,19 @@ class Swarm:
         elif kind == "pause":
             fleet.pause(name, dice.choice([0.3, 0.6, 1.0, 3.0]) * failover * dice.uniform(0.8, 1.2))
         elif kind == "throttle all":
-            operations = dice.choice([EVERYTHING, WRITES])
+            self._throttled = (asyncio.get_running_loop().time() + 2 * failover, dice.choice([EVERYTHING, WRITES]))
             for worker in fleet.workers.values():
-                self._spoil(
-                    worker,
-                    [Fault(kind="throttle", operation=operation) for operation in operations],
-                    kind,
-                    2 * failover - dice.uniform(0, 3),  # it does not end for all in one instant
-                )
+                self._throttle(worker)
         else:
             self._spoil_door(fleet.workers[name], kind)
+
+    def _throttle(self, worker: FleetWorker) -> None:
+        """The table throttles everybody for a while, whoever joins as well; it does not end for all in one instant."""
+        until, operations = self._throttled
+        seconds = until - asyncio.get_running_loop().time() - self._dice.uniform(0, 3)
+        if seconds > 0:
+            faults = [Fault(kind="throttle", operation=operation) for operation in operations]
+            self._spoil(worker, faults, "throttle all", seconds)
 
     def _spoil_door(self, worker: FleetWorker, kind: str) -> None:
         dice, failover = self._dice, self.mood.failover_seconds

@@ -53,14 +53,9 @@ def test_another_seed_is_another_history():
 
 def test_one_seed_is_one_history_in_every_process():
     command = (sys.executable, "-c", PRINTED)
-    histories = {
-        subprocess.run(
-            (sys.executable, "-c", PRINTED),
-            env=os.environ | {"PYTHONHASHSEED": seed},
-            capture_output=True,
-            check=True,
-            cwd=ROOT,
-        ).stdout
-        for seed in ("1", "2")
-    }
+    histories = set()
+    for hash_seed in ("1", "2"):
+        environment = os.environ | {"PYTHONHASHSEED": hash_seed}
+        ran = subprocess.run(command, env=environment, capture_output=True, check=True, cwd=ROOT)
+        histories.add(ran.stdout)
     assert len(histories) == 1

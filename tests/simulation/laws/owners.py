@@ -100,7 +100,10 @@ def none_when_asked(history: History) -> list[str]:
     broken = []
     leaving_since: dict[str, float] = {}
     for entry, what in history.log.of(Delivered, Done, RowWritten, Leaving, LeaseHandedOver):
-        if isinstance(what, Leaving):
+        if isinstance(what, LeaseHandedOver):
+            if what.is_forced:
+                clean.pop(what.shard_id, None)
+        elif isinstance(what, Leaving):
             leaving_since[entry.worker] = entry.at
         elif isinstance(what, Done):
             in_flight[what.shard_id] -= 1
