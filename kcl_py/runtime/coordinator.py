@@ -15,6 +15,7 @@ from kcl_py.core.lease import Lease
 from kcl_py.core.lineage import Lineage
 from kcl_py.core.session import Process, Session
 from kcl_py.core.table import TableSnapshot
+from kcl_py.errors import TROUBLE
 from kcl_py.interfaces import LeaseTable
 from kcl_py.runtime.leadership import Leadership
 from kcl_py.runtime.observer import Observer
@@ -95,10 +96,14 @@ class Coordinator:
         """True if this worker watches, and has not seen a session beat for two thirds of the failover time."""
         return self.is_observing and self.observer.seems_quiet(session, self._config.failover_seconds * 2 / 3)
 
-    def own_write_failed(self) -> None:
+    def own_beat_failed(self) -> None:
         """What we could not write, others could not either: their silence says nothing."""
-        self.observer.own_write_failed()
-        self.leadership.own_write_failed()
+        self.observer.own_beat_failed()
+        self.leadership.own_beat_failed()
+
+    def own_beat_landed(self) -> None:
+        """The table takes writes, ours at least."""
+        self.observer.own_beat_landed()
 
     def hasten(self) -> None:
         """Something happened that a plan may follow from: read the table in the next turn."""
@@ -138,7 +143,11 @@ class Coordinator:
             await self._scan()
             is_changed = False
         else:
-            is_changed = await observer.look_at_entries()
+            try:
+                is_changed = await observer.look_at_entries()
+            except TROUBLE:
+                self._is_scan_due = True  # an observer that cannot read entries sees by reading the table
+                raise
         observer.note_namesakes(me)
         return await observer.revoke_gone(me.key) or is_changed
 

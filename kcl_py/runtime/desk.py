@@ -21,7 +21,6 @@ class Desk(msgspec.Struct, kw_only=True):
     Attributes:
         session: our session's key; None while there is none.
         is_session_live: whether our own deadline is still ahead.
-        on_trouble: told errors of lease writes, which are tried again.
         spawn: runs something beside, until it ends or the worker quits.
         clock: shared with the data plane, seconds.
         succession: who gets what we let go; None unless this worker is leaving.
@@ -33,7 +32,6 @@ class Desk(msgspec.Struct, kw_only=True):
     config: Config
     session: Callable[[], str | None]
     is_session_live: Callable[[], bool]
-    on_trouble: Callable[[BaseException], None]
     spawn: Callable[[Coroutine[Any, Any, object]], object]
     clock: Callable[[], float]
     emit: Emitter

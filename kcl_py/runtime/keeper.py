@@ -106,7 +106,6 @@ class Keeper:
             config=config,
             session=lambda: self._heartbeat.key if self._has_joined else None,
             is_session_live=lambda: clock() < self._heartbeat.deadline,
-            on_trouble=lambda _error: self._coordinator.own_write_failed(),
             spawn=self._errands.begin,
             clock=clock,
             emit=emit,
@@ -226,10 +225,11 @@ class Keeper:
     # -- beats -------------------------------------------------------------------------------------------------------
 
     def _note_landed(self) -> None:
-        self._coordinator.observer.own_write_landed()
+        self._coordinator.own_beat_landed()
 
     def _note_trouble(self, error: BaseException) -> None:
-        self._coordinator.own_write_failed()
+        """Beats alone tell whether the table takes writes: what else may fail for ever would keep the dead alive."""
+        self._coordinator.own_beat_failed()
         self._emit(ServiceTrouble(operation="beat", reason=str(error)))
 
     # -- the data plane -----------------------------------------------------------------------------------------------

@@ -83,7 +83,7 @@ class Leadership:
         """Choose who takes over from us; written when the lock is taken, and at the next poll if it changes."""
         self._standby = session
 
-    def own_write_failed(self) -> None:
+    def own_beat_failed(self) -> None:
         """What we could not write, the leader could not either: its silence says nothing."""
         self._watch.restart(self._clock())
 

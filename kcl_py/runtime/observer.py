@@ -41,11 +41,11 @@ class Observer:
         self.snapshot: TableSnapshot | None = None
         self.snapshot_at = float("-inf")  # when its reading began, on our clock
 
-    def own_write_failed(self) -> None:
+    def own_beat_failed(self) -> None:
         """What we could not write, others could not either: their silence says nothing."""
         self._liveness.restart(self._clock())
 
-    def own_write_landed(self) -> None:
+    def own_beat_landed(self) -> None:
         """The table takes writes, ours at least."""
         self._liveness.wrote(self._clock())
 

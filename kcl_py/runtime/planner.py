@@ -102,6 +102,8 @@ class Planner:
         leases = {lease.key: lease for lease in snapshot.leases if not lease.is_finished and lease.is_owner_native}
         moves = self._strategy(self._fleet(leases, self._lineage(snapshot), now))
         await in_parallel((self._make(move, leases[move.key], me) for move in moves), at_once=WRITES_AT_ONCE)
+        if self.settles_at <= now and not self._is_quiet(now):
+            self._begin_burst(now)  # it was the one round that constant change is granted
 
     # -- what is planned ------------------------------------------------------------------------------------------
 
@@ -111,14 +113,17 @@ class Planner:
             return
         joined, left = members - self._members, self._members - members
         self._emit(MembershipChanged(workers=len(members), joined=tuple(sorted(joined)), left=tuple(sorted(left))))
-        if self._is_settled(now):
-            self._burst += 1
-            self._burst_began_at = now
+        if self._is_quiet(now):
+            self._begin_burst(now)
         self._changed_at = now
         self._members = members
 
-    def _is_settled(self, now: float) -> bool:
-        return now >= self.settles_at
+    def _is_quiet(self, now: float) -> bool:
+        return now >= self._changed_at + SETTLE_SECONDS
+
+    def _begin_burst(self, now: float) -> None:
+        self._burst += 1
+        self._burst_began_at = now
 
     def _fleet(self, leases: dict[str, Lease], lineage: Lineage, now: float) -> Fleet:
         living = self._observer.living
@@ -139,7 +144,7 @@ class Planner:
         return Fleet(
             workers=workers,
             leases=views,
-            is_settled=self._is_settled(now),
+            is_settled=now >= self.settles_at,
             hand_offs_max=max(HAND_OFFS_MIN, len(views) // 10),
         )
 

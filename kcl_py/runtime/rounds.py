@@ -69,7 +69,6 @@ class Rounds:
         try:
             await work
         except* TROUBLE as group:
-            self._coordinator.own_write_failed()
             self._desk.emit(ServiceTrouble(operation=operation, reason=str(group.exceptions[0])))
             is_done = False
         task = asyncio.current_task()

@@ -278,4 +278,3 @@ class Tenure:
         if isinstance(error, ConditionFailed):
             return  # a hand-off was opened: the next try names the owners as they are
         self._emit(ServiceTrouble(operation="write lease", reason=str(error), shard_id=shard_id))
-        self._desk.on_trouble(error)
