@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-import secrets
+import random
 import time
 from collections.abc import Callable
 
@@ -37,7 +37,7 @@ class Heartbeat:
         on_landed: Callable[[], None] = lambda: None,
         on_trouble: Callable[[BaseException], None],
         sleep: Sleep = asyncio.sleep,
-        make_suffix: Callable[[], str] = lambda: secrets.token_hex(4),
+        rng: random.Random | None = None,
     ) -> None:
         self._table = table
         self._worker_id = worker_id
@@ -50,7 +50,7 @@ class Heartbeat:
         self._on_landed = on_landed
         self._on_trouble = on_trouble
         self._sleep = sleep
-        self._make_suffix = make_suffix
+        self._rng = rng or random.Random()
         self._lock = asyncio.Lock()
         self._is_leaving = False
         self._has_beaten = False  # an entry could be created, which does not mean that it may be updated
@@ -71,7 +71,7 @@ class Heartbeat:
         sent_at = self._clock()
         while True:
             session = Session(
-                key=f"{self._worker_id}@{self._make_suffix()}",
+                key=f"{self._worker_id}@{self._rng.getrandbits(32):08x}",
                 process=self._process,
                 leases_max=self._leases_max,
                 cpu_percents=self._cpu_percents(),
@@ -97,7 +97,9 @@ class Heartbeat:
         while True:
             began = self._clock()
             await self.beat()
-            await self._sleep(max(0.0, began + self._failover_seconds / 3 - self._clock()))
+            # a fleet that was started at once does not beat at once for ever
+            period_seconds = self._failover_seconds / 3 * self._rng.uniform(0.9, 1.0)
+            await self._sleep(max(0.0, began + period_seconds - self._clock()))
 
     async def beat(self) -> None:
         """Beat once, trying the same beat until it is known to have landed.

@@ -97,7 +97,7 @@ class Keeper:
             on_landed=self._note_landed,
             on_trouble=self._note_trouble,
             sleep=sleep,
-            make_suffix=lambda: f"{rng.getrandbits(32):08x}",
+            rng=rng,
         )
         self._desk = Desk(
             table=table,

@@ -12,6 +12,7 @@ from kcl_py.core.shard import ChildShard
 from kcl_py.errors import LeaseLost
 from kcl_py.events import BatchDelivered, BatchDone, CheckpointOverdue, RecordsMissing, ShardStarted
 from kcl_py.processor import ShardContext
+from kcl_py.retrying import jittered
 from kcl_py.runtime.attendant import Attendant
 from kcl_py.runtime.batches import Batches
 from kcl_py.runtime.buffer import PageBuffer
@@ -264,8 +265,11 @@ class ShardConsumer:
 
     async def _checkpoint_on_time(self, checkpointer: ShardCheckpointer, poller: Poller) -> None:
         noted_at = float("-inf")
+        interval_seconds = self._place.config.checkpoint_interval_seconds
+        pause_seconds = jittered(interval_seconds, interval_seconds)(1)  # shards that start at once write apart
         while True:
-            await self._place.sleep(self._place.config.checkpoint_interval_seconds)
+            await self._place.sleep(pause_seconds)
+            pause_seconds = interval_seconds
             await self._or_lose(checkpointer.save())
             # an idle shard notes now and then that it missed nothing: then retention passing its checkpoint is no gap
             at = poller.tip_seen_at
