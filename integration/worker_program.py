@@ -89,7 +89,7 @@ class WorkerProgram(Program):
 
     def ready(self) -> "WorkerProgram":
         """Wait until everything that is put from now on is certain to be delivered."""
-        self.wait_for("worker ready", count=self.workers)
+        self.wait_for("worker ready", count=self.workers, within=self.workers * PATIENCE_SECONDS)
         return self
 
     def drained(self, by: signal.Signals = signal.SIGTERM) -> int:
