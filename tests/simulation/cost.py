@@ -13,7 +13,7 @@ from tests.simulation.simulation import Simulation, simulated
 LEASES = (10, 100, 1_000)
 WORKERS = (2, 10, 100)
 CHECKPOINT_SECONDS = 5.0
-SETTLE_SECONDS = 60
+SETTLE_SECONDS = 120
 MINUTE_SECONDS = 60
 ROW_KIB = 0.75  # of a lease row; a worker entry is smaller
 INDEX_ENTRY_KIB = 0.15
@@ -56,7 +56,7 @@ def native(leases: int, workers: int, *, is_busy: bool) -> Minute:
                 f"w{number}",
                 balance="lease_count",
                 checkpoint_interval_seconds=CHECKPOINT_SECONDS,
-                idle_read_interval_seconds=1.0 if is_busy else 60.0,
+                idle_read_interval_seconds=2.0 if is_busy else 60.0,
             )
         await asyncio.sleep(SETTLE_SECONDS)
         begun = [len(worker.table.calls) for worker in fleet.everybody]

@@ -5,7 +5,7 @@ import pytest
 from tests.simulation.sabotage import SABOTAGES, lives_in_a_gullible_table, sabotaged
 from tests.simulation.verdict import life_of, verdict_on
 
-SEEDS_MAX = 60
+SEEDS_MAX = 30
 
 
 @pytest.mark.parametrize("sabotage", SABOTAGES, ids=lambda sabotage: sabotage.name)

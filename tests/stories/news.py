@@ -12,26 +12,27 @@ News = tuple[str, tuple[str, ...]]
 """A sentence, with {} in place of the shards, and the shards."""
 _Teller = Callable[[Any, str, Name], News]
 
+# in the order in which they are told
 _NEWS: dict[type[facts.What], _Teller] = {
+    facts.Crashed: lambda _what, who, _name: (f"{who} loses power", ()),
+    facts.Paused: lambda _what, who, _name: (f"{who} stands still", ()),
+    facts.Resumed: lambda _what, who, _name: (f"{who} goes on", ()),
+    events.SessionRevoked: lambda what, who, name: (f"{who} declares {name(what.session)} dead", ()),
+    events.SessionLost: lambda what, _who, name: (f"{name(what.session)} learns that it was declared dead", ()),
+    events.LeaseWasLost: lambda what, who, _name: (f"{who} loses {{}}", (what.shard_id,)),
     events.SessionStarted: lambda what, _who, name: (f"{name(what.session)} joins", ()),
     events.LeadershipTaken: lambda _what, who, _name: (f"{who} leads", ()),
-    events.LeasePickedUp: lambda what, who, _name: (f"{who} takes up {{}}", (what.shard_id,)),
-    events.LeaseHandedOver: lambda what, who, name: (
-        f"{who} hands {{}} over to {name(what.to)}{', forced' * what.is_forced}",
+    events.LeaseHandedOver: lambda what, who, _name: (
+        f"{who} hands {{}} over{', forced' * what.is_forced}",
         (what.shard_id,),
     ),
     events.HandOffCalledOff: lambda what, who, _name: (f"{who} keeps {{}} after all", (what.shard_id,)),
     events.LeaseGivenUp: lambda what, who, _name: (f"{who} gives {{}} up", (what.shard_id,)),
-    events.LeaseWasLost: lambda what, who, _name: (f"{who} loses {{}}", (what.shard_id,)),
-    events.SessionRevoked: lambda what, who, name: (f"{who} declares {name(what.session)} dead", ()),
-    events.SessionLost: lambda what, _who, name: (f"{name(what.session)} learns that it was declared dead", ()),
     events.ShardFinished: lambda what, who, _name: (
-        f"{who} finishes shard {number(what.shard_id)}, before {{}}",
-        what.children,
+        f"{who} finishes shard {number(what.shard_id)}, before {', '.join(map(number, what.children))}",
+        (),
     ),
-    facts.Crashed: lambda _what, who, _name: (f"{who} loses power", ()),
-    facts.Paused: lambda _what, who, _name: (f"{who} stands still", ()),
-    facts.Resumed: lambda _what, who, _name: (f"{who} goes on", ()),
+    events.LeasePickedUp: lambda what, who, _name: (f"{who} takes up {{}}", (what.shard_id,)),
     facts.Left: lambda _what, who, _name: (f"{who} has left", ()),
     facts.Failed: lambda what, who, _name: (f"{who} fails: {what.error}", ()),
 }
@@ -43,11 +44,16 @@ def news_of(what: facts.What, who: str, name: Name) -> News | None:
     return None if teller is None else teller(what, who, name)
 
 
-def number(shard_id: str) -> int:
+def number(shard_id: str) -> str:
     """By which a story calls a shard."""
-    return int(shard_id.rpartition("-")[2])
+    return str(int(shard_id.rpartition("-")[2]))
 
 
-def listed(numbers: list[int]) -> str:
-    """`shard 3`, or `shards 0 1 5`."""
-    return f"shard{'s' * (len(numbers) > 1)} {' '.join(map(str, sorted(numbers)))}"
+def rank(what: facts.What) -> int:
+    """In which order news of about the same time are told, whatever came first by chance."""
+    return list(_NEWS).index(type(what))
+
+
+def counted(count: int) -> str:
+    """`1 shard`, or `3 shards`."""
+    return f"{count} shard{'s' * (count != 1)}"

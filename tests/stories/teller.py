@@ -1,11 +1,12 @@
-"""Tells a fleet's story: commands in, what happened out, in whole seconds and with short names.
+"""Tells a fleet's story: commands in, what happened out, as coarsely as what is promised.
 
 A story is a text file: a paragraph that says what is shown, then commands, each on a line that begins with `> `, each
-followed by what came of it. Sessions are called a1, a2 and so on, shards by their number.
+followed by what came of it. Sessions are called a1, a2 and so on; shards are counted, since who gets which is chance.
 """
 
 import asyncio
 import math
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
 from itertools import groupby
 from typing import NamedTuple
@@ -17,19 +18,22 @@ from tests.simulation.facts import Delivered, Done, Entry, Put
 from tests.simulation.laws.history import History, worker_of
 from tests.simulation.simulation import Simulation, simulated
 from tests.simulation.verdict import LAWS, judged
-from tests.stories.news import listed, news_of, number
+from tests.stories.news import counted, news_of, number, rank
 
 SETTINGS = {"balance": "lease_count", "checkpoint_interval_seconds": 2.0}
 PROMPT = "> "
+AGES = {"at once": 1.5, "in 5 s": 5.0, "in 13 s": 13.0, "in 23 s": 23.0, "later": math.inf}
+"""How long after the command something happened: the failover time is 10 s, and 3 s are granted on top."""
 _UNTIL_SECONDS = 60
 
 
 class Line(NamedTuple):
-    """Something that is worth telling, apart from the shards that it is about."""
+    """Something that is worth telling."""
 
-    second: int
-    text: str  # with {} where the shards are named
-    shards: tuple[int, ...]
+    age: int  # in which of the ages after the command
+    rank: int  # among news of the same age
+    text: str  # with {} where the shards are counted
+    shards: int
 
 
 class Teller:
@@ -44,10 +48,13 @@ class Teller:
 
     async def carry_out(self, command: str) -> list[str]:
         """Do what a command says, and tell what came of it."""
+        self._began_at = asyncio.get_running_loop().time()
         verb, *arguments = command.split()
         do: Callable[..., Coroutine[object, object, None]] = getattr(self, f"_do_{verb}")
         await do(*arguments)
-        return [*self._news(), *([await self._state()] if verb in ("run", "until") else [])]
+        news = list(self._news())
+        told = [] if verb == "settle" else news
+        return [*told, *([await self._state()] if verb in ("run", "settle") else [])]
 
     # -- commands -----------------------------------------------------------------------------------------------------
 
@@ -63,6 +70,10 @@ class Teller:
         for _ in range(_seconds(duration)):
             self._fleet.put(2)
             await asyncio.sleep(1)
+
+    async def _do_settle(self, duration: str) -> None:
+        """Run, and tell nothing but where it led."""
+        await self._do_run(duration)
 
     async def _do_slow(self, duration: str) -> None:
         self._processing_seconds = float(_seconds(duration))
@@ -89,11 +100,11 @@ class Teller:
         await asyncio.wait([self._fleet.leave(name) for name in names])
 
     async def _do_split(self, which: str) -> None:
-        (shard,) = [one for one in await self._fleet.open_shards() if number(one.shard_id) == int(which)]
+        (shard,) = [one for one in await self._fleet.open_shards() if number(one.shard_id) == which]
         assert await self._fleet.split(shard)
 
     async def _do_merge(self, *numbers: str) -> None:
-        wanted = {int(one) for one in numbers}
+        wanted = set(numbers)
         lower, upper = (one for one in await self._fleet.open_shards() if number(one.shard_id) in wanted)
         assert await self._fleet.merge(lower, upper)
 
@@ -114,30 +125,31 @@ class Teller:
     def _news(self) -> Iterator[str]:
         entries = self._fleet.log.entries[self._told :]
         self._told = len(self._fleet.log.entries)
-        lines = [line for entry in entries if (line := self._line(entry)) is not None]
-        lines.sort(key=lambda line: line.second)  # those of one second and one kind are told together
-        for second, in_second in groupby(lines, key=lambda line: line.second):
-            by_text: dict[str, list[int]] = {}
-            for line in in_second:
-                by_text.setdefault(line.text, []).extend(line.shards)
-            for text, shards in by_text.items():
-                yield f"{second:5d}s  {text.format(listed(shards))}"
+        lines = sorted(line for entry in entries if (line := self._line(entry)) is not None)
+        for (age, _, text), same in groupby(lines, key=lambda line: line[:3]):
+            yield f"  {list(AGES)[age]:9s} {text.format(counted(sum(line.shards for line in same)))}"
 
     def _line(self, entry: Entry) -> Line | None:
         told = news_of(entry.what, self._session_of(entry.worker), self._name)
         if told is None:
             return None
         text, shard_ids = told
-        return Line(round(entry.at - self._began_at), text, tuple(number(shard_id) for shard_id in shard_ids))
+        seconds = entry.at - self._began_at
+        age = next(index for index, limit in enumerate(AGES.values()) if seconds <= limit)
+        return Line(age, rank(entry.what), text, len(shard_ids))
 
     async def _state(self) -> str:
-        """Who holds what, and how the records stand."""
-        held: dict[str, list[int]] = {}
-        for key, row in (await self._fleet.rows()).items():
-            if not row.is_finished:
-                held.setdefault(self._name(row.held_by) if row.held_by else "nobody", []).append(number(key))
-        shares = " | ".join(f"{who}: {' '.join(map(str, sorted(shards)))}" for who, shards in sorted(held.items()))
-        return f"        {shares} | repeated {self._repeated()}"
+        """How many shards each holds, and whether anything was repeated."""
+        held = Counter(
+            self._name(row.held_by) if row.held_by else "nobody"
+            for row in (await self._fleet.rows()).values()
+            if not row.is_finished
+        )
+        shares = ", ".join(f"{who} has {count}" for who, count in sorted(held.items()))
+        return f"  = {shares}; {self._repeats()}"
+
+    def _repeats(self) -> str:
+        return "some records repeated" if self._repeated() else "nothing repeated"
 
     def _repeated(self) -> int:
         places = [put.position for _, batch in self._fleet.log.of(Delivered) for put in batch.records]
@@ -165,11 +177,12 @@ class Teller:
 
     def summary(self) -> list[str]:
         """How the story ends, and whether a law was broken."""
-        put = sum(1 for _ in self._fleet.log.of(Put))
+        put = {one.position for _, one in self._fleet.log.of(Put)}
         done = {one.position for _, batch in self._fleet.log.of(Done) for one in batch.records}
+        lost = f"{len(put - done)} records lost" if put - done else "every record done"
         broken = judged(History(self._fleet.log), LAWS)
         laws = f"broken: {', '.join(broken)}" if broken else "every law holds"
-        return [f"put {put}, done {len(done)}, repeated {self._repeated()}; {laws}"]
+        return [f"{lost}, {self._repeats()}; {laws}"]
 
 
 def told(script: list[str], seed: int = 1) -> dict[int, list[str]]:
