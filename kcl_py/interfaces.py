@@ -160,7 +160,10 @@ class LeaseTable(Protocol):
         """
 
     async def sessions(self, keys: Iterable[str]) -> tuple[Session, ...]:
-        """Read several worker entries, sorted by key; those that are absent or no sessions of ours are left out."""
+        """Read several worker entries, eventually consistent, sorted by key.
+
+        Those that are absent or no sessions of ours are left out.
+        """
 
     async def leader_lock(self) -> LeaderLock | None:
         """Read the leader lock; None if there is none.

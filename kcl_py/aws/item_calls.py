@@ -23,7 +23,7 @@ _PAUSE = jittered(base_seconds=0.05, max_seconds=0.4)
 
 
 class ItemCalls:
-    """Makes the calls of one lane; reads are consistent, writes conditional."""
+    """Makes the calls of one lane; single reads are consistent, writes conditional."""
 
     def __init__(self, connection: TableConnection, lane: Lane) -> None:
         self._connection = connection
@@ -68,7 +68,7 @@ class ItemCalls:
         )
 
     async def get_all(self, keys: Sequence[str]) -> list[Attributes]:
-        """Read those of many items that exist, in any order.
+        """Read those of many items that exist, in any order, eventually consistent.
 
         Raises:
             Throttled: the table left some out again and again.
@@ -92,7 +92,7 @@ class ItemCalls:
         wanted: Any = [{columns.KEY: key} for key in keys]  # maps, whatever pynamodb's annotation says
         answer = await self._connection.call(
             "BatchGetItem",
-            lambda connection: connection.batch_get_item(self._name, wanted, consistent_read=True),
+            lambda connection: connection.batch_get_item(self._name, wanted),
             lane=self._lane,
         )
         if "Responses" not in answer:

@@ -27,7 +27,7 @@ class Liveness:
 
     def wrote(self, now: float) -> None:
         """A conditional write of our own landed."""
-        self._note_gap(self._wrote_at, now, self._failover_seconds * OWN_WRITE_GAP)
+        self._note_gaps(now)
         self._wrote_at = now
 
     def saw(self, beats: dict[str, int], now: float) -> None:
@@ -35,8 +35,7 @@ class Liveness:
 
         The arrival counts: a beat that is new to us may be as young as that, however long the read took.
         """
-        self._note_gap(self._watched_at, now, self._failover_seconds * LOOK_GAP)
-        self._note_gap(self._wrote_at, now, self._failover_seconds * OWN_WRITE_GAP)
+        self._note_gaps(now)
         self._watched_at = now
         for key in self._windows.keys() - beats.keys():
             del self._windows[key]
@@ -52,10 +51,11 @@ class Liveness:
 
     def is_silent(self, key: str, now: float) -> bool:
         """True if this session is one of the silent ones."""
-        return key in self.silent(now)
+        return self.quiet_seconds(key, now) > self._failover_seconds
 
     def quiet_seconds(self, key: str, now: float) -> float:
         """How long this session's beat has stayed the same while we watched; 0 if it is not watched."""
+        self._note_gaps(now)
         window = self._windows.get(key)
         return 0.0 if window is None else now - window.since
 
@@ -64,9 +64,12 @@ class Liveness:
 
         What is certain is what a consistent read says that begins after this question (`Observer`).
         """
+        self._note_gaps(now)
         quiet = [key for key, window in self._windows.items() if now - window.since > self._failover_seconds]
         return tuple(sorted(quiet, key=lambda key: (self._windows[key].since, key)))
 
-    def _note_gap(self, before: float | None, now: float, seconds_max: float) -> None:
-        if before is not None and now - before > seconds_max:
+    def _note_gaps(self, now: float) -> None:
+        """Whoever did not look for too long, or could not write, begins anew; also if that happened since the look."""
+        gaps = ((self._watched_at, LOOK_GAP), (self._wrote_at, OWN_WRITE_GAP))
+        if any(at is not None and now - at > gap * self._failover_seconds for at, gap in gaps):
             self.restart(now)

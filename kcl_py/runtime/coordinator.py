@@ -7,7 +7,8 @@ alone, must not begin to watch only after the lock has become free (fleet.md, se
 import asyncio
 import random
 import zlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 from kcl_py.config import Config
 from kcl_py.core.balance import by_lease_count, by_weight
@@ -20,12 +21,14 @@ from kcl_py.interfaces import LeaseTable
 from kcl_py.runtime.leadership import Leadership
 from kcl_py.runtime.observer import Observer
 from kcl_py.runtime.planner import IDLE_SECONDS, Planner
+from kcl_py.runtime.trouble import through_trouble
 from kcl_py.runtime.user_code import Emitter
 
 OBSERVE_SECONDS = 1.0  # between two looks at the entries; in large fleets a hundredth of it for every worker
 PLAN_SECONDS = 5.0  # between two looks at the whole table
 TURNS_PER_FAILOVER = 4  # a gap of half a failover time between two looks would restart every observation
 STRATEGIES = {"weight": by_weight, "lease_count": by_lease_count}
+STUCK_SECONDS_MIN, STUCK_FAILOVERS = 60.0, 3  # a leader that makes no round for so long lets others try
 _CHECKPOINTS_TO_IDLE = 3
 
 
@@ -38,8 +41,9 @@ class Coordinator:
         config: Config,
         *,
         lineage: Callable[[TableSnapshot], Lineage],
-        pick_up: Callable[[Lease, str], Awaitable[None]],
+        pick_up: Callable[[Lease, str], Awaitable[bool]],
         is_gone: Callable[[Process | None], bool],
+        begin: Callable[[Coroutine[Any, Any, object]], asyncio.Task[object] | None],
         clock: Callable[[], float],
         emit: Emitter,
         rng: random.Random,
@@ -52,12 +56,15 @@ class Coordinator:
             lineage: joins the table's rows with the stream's listings.
             pick_up: takes a lease for this worker itself.
             is_gone: whether a process is certainly gone.
+            begin: begins something beside, until it ends or the worker quits.
             clock: shared with the data plane, seconds.
             emit: where events go.
             rng: jitter, and the lock's versions.
         """
         self._config = config
+        self._begin = begin
         self._clock = clock
+        self._emit = emit
         self._rng = rng
         self.strategy = STRATEGIES[config.balance]
         self.observer = Observer(
@@ -77,8 +84,11 @@ class Coordinator:
         )
         self.is_observing = False  # in this turn
         self._has_led = False  # in the turn before
-        self._planned_at = float("-inf")  # which snapshot was planned last
-        self._is_scan_due = True
+        self._planned_at = float("-inf")  # when a round was last made, or leadership began
+        self._plan_began_at = float("-inf")
+        self._read_at = float("-inf")  # when the table was read for it last, with or without an answer
+        self._is_plan_due = True
+        self._planning: asyncio.Task[object] | None = None
         self._turn = asyncio.Lock()
 
     @property
@@ -106,8 +116,8 @@ class Coordinator:
         self.observer.own_beat_landed()
 
     def hasten(self) -> None:
-        """Something happened that a plan may follow from: read the table in the next turn."""
-        self._is_scan_due = True
+        """Something happened that a plan may follow from."""
+        self._is_plan_due = True
 
     async def turn(self, me: Session) -> None:
         """Take one turn.
@@ -126,49 +136,69 @@ class Coordinator:
             lead.name_standby(self._standby(me) if self.is_observing else None)
             await lead.poll(me.key, self.observer.is_dead if self.is_observing else lambda _session: False)
             if lead.is_leader:
-                await self._lead(me, is_changed=is_changed)
+                is_changed = await self._lead(me) or is_changed
             else:
                 self._has_led = False
+            if self.is_observing:
+                self._plan_if_due(me, is_changed=is_changed)
 
     async def leave(self, me: str) -> None:
-        """Lead no more, for good; when this returns, no write of a turn is under way any more."""
+        """Lead no more, for good; when this returns, no write of a plan is under way any more."""
         self.leadership.close()
         async with self._turn:
+            if self._planning is not None:
+                await asyncio.wait([self._planning])
             await self.leadership.release(me)
 
     async def _observe(self, me: Session) -> bool:
-        """Look; True if the fleet is not what it was."""
+        """Look; True if somebody left, is leaving, or was revoked."""
         observer = self.observer
-        if self._is_scan_due or self._clock() - observer.snapshot_at >= PLAN_SECONDS:
-            await self._scan()
-            is_changed = False
+        is_changed = False
+        if observer.snapshot is None:
+            await observer.look_at_table()
         else:
             try:
                 is_changed = await observer.look_at_entries()
             except TROUBLE:
-                self._is_scan_due = True  # an observer that cannot read entries sees by reading the table
-                raise
+                await observer.look_at_table()  # an observer that cannot read the entries sees them all the same
         observer.note_namesakes(me)
         return await observer.revoke_gone(me.key) or is_changed
 
-    async def _lead(self, me: Session, *, is_changed: bool) -> None:
+    async def _lead(self, me: Session) -> bool:
+        """Judge the others; True if any was revoked."""
         if not self._has_led:
-            self._planner.forget()
             self._has_led = True
-        if self.is_observing:  # a new leader that has not watched knows of no silence
-            is_changed = await self.observer.revoke_silent(me.key) or is_changed
-        is_settled = self._planner.settles_at > self._planned_at and self._clock() >= self._planner.settles_at
-        if is_changed or is_settled or self._clock() - self.observer.snapshot_at >= PLAN_SECONDS:
-            await self._scan()
-        snapshot = self.observer.snapshot
-        if snapshot is not None and self.observer.snapshot_at > self._planned_at:
-            self._planned_at = self.observer.snapshot_at
-            await self._planner.round(snapshot, me.key)
+            self._planner.forget()
+            self._planned_at = self._clock()
+            self._is_plan_due = True
+        if self._clock() - self._planned_at > max(STUCK_SECONDS_MIN, STUCK_FAILOVERS * self._config.failover_seconds):
+            await self.leadership.step_down(me.key)
+            return False
         await self.observer.forget_revoked()
+        # a new leader that has not watched knows of no silence
+        return self.is_observing and await self.observer.revoke_silent(me.key)
 
-    async def _scan(self) -> None:
-        self._is_scan_due = False
-        await self.observer.look_at_table()
+    def _plan_if_due(self, me: Session, *, is_changed: bool) -> None:
+        """Read the table and plan, beside the turns: beats are watched without a gap, however long that takes."""
+        self._is_plan_due = self._is_plan_due or is_changed
+        if self._planning is not None and not self._planning.done():
+            return
+        now, settles_at = self._clock(), self._planner.settles_at
+        is_settled = self._plan_began_at < settles_at <= now
+        if self._is_plan_due or is_settled or now - self._read_at >= PLAN_SECONDS:
+            self._is_plan_due, self._plan_began_at = False, now
+            self._planning = self._begin(through_trouble("plan", self._plan(me), self._emit))
+
+    async def _plan(self, me: Session) -> None:
+        try:
+            snapshot = await self.observer.look_at_table()
+        finally:
+            self._read_at = self._clock()
+        if self.leadership.is_leader:
+            try:
+                await self._planner.round(snapshot, me.key)
+            finally:
+                self._planned_at = self._clock()  # one move that fails is planned again; the round was made
 
     def _may_write(self) -> bool:
         """A plan is acted on while it is fresh, and while nobody else can lead."""

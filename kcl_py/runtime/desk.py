@@ -32,7 +32,7 @@ class Desk(msgspec.Struct, kw_only=True):
     config: Config
     session: Callable[[], str | None]
     is_session_live: Callable[[], bool]
-    spawn: Callable[[Coroutine[Any, Any, object]], object]
+    spawn: Callable[[Coroutine[Any, Any, object]], asyncio.Task[object] | None]
     clock: Callable[[], float]
     emit: Emitter
     sleep: Sleep = asyncio.sleep

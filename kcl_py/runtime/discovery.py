@@ -192,7 +192,10 @@ class Discovery:
             self._tell("ListShards", ServiceUnavailable(rows.reason))
         else:
             missing += rows
-        await self.create(lease for lease in missing if lease.key in self._missing)
+        # who knows how often a row that is gone was written: its counter, which fences sinks, must not start over
+        counter = self.service_time_ms // 1000
+        again = (msgspec.structs.replace(lease, counter=counter) for lease in missing if lease.key in self._missing)
+        await self.create(again)
         self._missing = {lease.key for lease in missing}
         lineage = self.lineage(snapshot.leases)
         holes = audit.holes(lineage)

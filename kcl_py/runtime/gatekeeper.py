@@ -1,5 +1,9 @@
 """May a shard start? Decided right before a lease is picked up, by consistent reads of its parents' rows (law S4)."""
 
+from collections.abc import Callable
+
+import msgspec
+
 from kcl_py.core.lease import Lease
 from kcl_py.core.lineage import Gate
 from kcl_py.errors import RowUnreadable
@@ -8,34 +12,58 @@ from kcl_py.interfaces import LeaseTable
 from kcl_py.runtime.discovery import Discovery
 from kcl_py.runtime.user_code import Emitter
 
+FIRST_PAUSE_SECONDS, PAUSE_SECONDS_MAX = 0.5, 8.0  # a parent may have hours of backlog, and each question is a read
+
+
+class _Waiting(msgspec.Struct):
+    gate: Gate  # as last told
+    pause_seconds: float
+    rests_until: float
+
 
 class Gatekeeper:
     """Reads what a shard's start depends on, and no more."""
 
-    def __init__(self, table: LeaseTable, discovery: Discovery, emit: Emitter) -> None:
+    def __init__(self, table: LeaseTable, discovery: Discovery, *, clock: Callable[[], float], emit: Emitter) -> None:
         self._table = table
         self._discovery = discovery
+        self._clock = clock
         self._emit = emit
-        self._waiting: dict[str, Gate] = {}  # as last told
+        self._waiting: dict[str, _Waiting] = {}
 
     @property
     def needs_listing(self) -> bool:
         """True if a shard waits for a parent without a row: only listings can tell whether that is gone for good."""
-        return any(gate.missing for gate in self._waiting.values())
+        return any(waiting.gate.missing for waiting in self._waiting.values())
 
     async def may_start(self, lease: Lease) -> bool:
         """Judge one lease; what it waits for is said once."""
         gate = await self._gate(lease)
+        before = self._waiting.pop(lease.key, None)
         if gate.is_open:
-            self._waiting.pop(lease.key, None)
-        elif self._waiting.get(lease.key) != gate:
-            self._waiting[lease.key] = gate
+            return True
+        pause_seconds = FIRST_PAUSE_SECONDS
+        if before is not None and before.gate == gate:
+            pause_seconds = min(before.pause_seconds * 2, PAUSE_SECONDS_MAX)
+        else:
             self._emit(ShardWaiting(shard_id=lease.key, parents=gate.parents))
-        return gate.is_open
+        self._waiting[lease.key] = _Waiting(gate, pause_seconds, self._clock() + pause_seconds)
+        return False
+
+    @property
+    def resting(self) -> frozenset[str]:
+        """Shards that wait for their parents, and were asked about a moment ago."""
+        now = self._clock()
+        return frozenset(key for key, waiting in self._waiting.items() if now < waiting.rests_until)
+
+    def wake(self) -> None:
+        """A shard has ended: ask about all of them."""
+        for waiting in self._waiting.values():
+            waiting.rests_until = float("-inf")
 
     def forget_others(self, keys: frozenset[str]) -> None:
         """Only these are still waited for."""
-        self._waiting = {key: gate for key, gate in self._waiting.items() if key in keys}
+        self._waiting = {key: waiting for key, waiting in self._waiting.items() if key in keys}
 
     async def _gate(self, lease: Lease) -> Gate:
         rows = {lease.key: lease}

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import tenacity
 
 from kcl_py.core.session import Process, Session
-from kcl_py.errors import TROUBLE, ConditionFailed, ServiceUnavailable, Throttled
+from kcl_py.errors import TROUBLE, ConditionFailed, RowUnreadable, ServiceUnavailable, Throttled
 from kcl_py.interfaces import LeaseTable
 from kcl_py.retrying import Sleep, jittered, retrying
 
@@ -139,7 +139,10 @@ class Heartbeat:
             try:
                 await self._retrying()(self._table.write_session, self.session, after)
             except ConditionFailed:
-                seen: Session | None = await self._retrying()(self._table.session, self.key)
+                try:
+                    seen: Session | None = await self._retrying()(self._table.session, self.key)
+                except RowUnreadable:
+                    raise SessionEnded("its entry does not parse") from None
                 if seen is None:
                     raise SessionEnded("its entry is gone") from None
                 if seen.is_revoked:

@@ -9,6 +9,7 @@ from kcl_py.errors import LeaseLost
 from kcl_py.runtime.desk import Desk
 from kcl_py.runtime.mailbox import Request
 from kcl_py.runtime.tenure import Tenure
+from kcl_py.runtime.trouble import through_trouble
 
 
 class Holdings:
@@ -19,6 +20,7 @@ class Holdings:
         self._held: dict[str, Tenure] = {}
         self._epochs: dict[str, int] = {}  # fencing tokens that the data plane was given and has not closed
         self._loose: set[str] = set()
+        self._beginnings: set[asyncio.Task[object]] = set()
 
     @property
     def keys(self) -> frozenset[str]:
@@ -48,21 +50,24 @@ class Holdings:
         """True if the shard is not held, and no call of an earlier epoch of it can still be running here."""
         return shard_id not in self._held and shard_id not in self._epochs
 
-    async def pick_up(self, seen: Lease, owner: str) -> None:
-        """Take a lease and hand it to the data plane; if somebody else was first, nothing happens."""
-        if self._desk.session() != owner:
-            return  # it ended while this pick-up waited for its turn
+    def pick_up(self, seen: Lease, owner: str) -> None:
+        """Begin to take a lease, and hand it to the data plane once it is ours; if somebody is faster, nothing happens.
+
+        Nobody waits for it: a row that cannot be written just now must hold up no other.
+        """
+        if self._desk.session() != owner or seen.key in self._held:
+            return
         tenure = Tenure(seen, self._desk, on_end=self._ended)
         self._held[seen.key] = tenure
-        lease = None
-        try:
-            lease = await tenure.pick_up(owner)
-        finally:
-            if lease is None:
-                tenure.abandon()  # whatever became of the write: the next look reads the row
-        if lease is not None:
-            self._loose.discard(lease.key)
-            self._epochs[lease.key] = lease.counter
+        beginning = self._desk.spawn(self._pick_up(tenure, owner))
+        if beginning is not None:
+            self._beginnings.add(beginning)
+            beginning.add_done_callback(self._beginnings.discard)
+
+    async def wait_for_pick_ups(self, seconds: float) -> None:
+        """Wait for those under way: one that is cut off may still land, with nobody there to pass the lease on."""
+        if self._beginnings:
+            await asyncio.wait(tuple(self._beginnings), timeout=seconds)
 
     async def serve(self, request: Request) -> object:
         """Do what the data plane asks.
@@ -96,12 +101,12 @@ class Holdings:
         """Pass on whatever is still held, with no progress beyond what was written."""
         await asyncio.gather(*(tenure.give_up() for tenure in tuple(self._held.values())))
 
-    async def look_at(self, shard_ids: Iterable[str]) -> None:
-        """Read the rows of held leases that the index did not name."""
+    def look_at(self, shard_ids: Iterable[str]) -> None:
+        """Begin to read the rows of held leases that the index did not name."""
         for shard_id in sorted(shard_ids):
             tenure = self._held.get(shard_id)
-            if tenure is not None and tenure.fencing_token:
-                await tenure.look()
+            if tenure is not None and tenure.fencing_token and not tenure.is_looking:
+                self._desk.spawn(through_trouble("look at a held lease", tenure.look(), self._desk.emit))
 
     async def end_trimmed(self) -> None:
         """Finish the held shards that the service has trimmed away unread."""
@@ -116,3 +121,14 @@ class Holdings:
         if self._held.get(lease.key) is tenure:
             del self._held[lease.key]
         self._loose.update((lease.key, *lease.child_shard_ids))
+
+    async def _pick_up(self, tenure: Tenure, owner: str) -> None:
+        lease = None
+        try:
+            lease = await tenure.pick_up(owner)
+        finally:
+            if lease is None:
+                tenure.abandon()  # whatever became of the write: the next look reads the row
+        if lease is not None:
+            self._loose.discard(lease.key)
+            self._epochs[lease.key] = lease.counter

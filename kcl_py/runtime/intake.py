@@ -15,7 +15,7 @@ from kcl_py.runtime.holdings import Holdings
 from kcl_py.runtime.in_parallel import in_parallel
 from kcl_py.runtime.user_code import Emitter
 
-PICK_UPS_AT_ONCE = 8
+READS_AT_ONCE = 8
 
 
 class Intake:
@@ -41,10 +41,10 @@ class Intake:
         self._finished &= named
         self._arriving.clear()
         held = self._holdings.keys
-        await self._holdings.look_at(held - named)
+        self._holdings.look_at(held - named)
         wanted = ((named | self._holdings.loose) - held) - self._finished
         self._gatekeeper.forget_others(wanted)
-        await self._consider(wanted, me)
+        await self._consider(wanted - self._gatekeeper.resting, me)
 
     async def look_at_arriving(self, me: str) -> None:
         """Read only the rows whose hand-off to us is open."""
@@ -52,18 +52,23 @@ class Intake:
         self._arriving.clear()
         await self._consider(arriving, me)
 
-    async def take(self, row: Lease, me: str) -> None:
-        """Pick a lease up, if its shard may start and no call of an earlier epoch of it can still run here.
+    async def take(self, row: Lease, me: str) -> bool:
+        """Begin to pick a lease up, if its shard may start and no call of an earlier epoch of it can still run here.
+
+        Returns:
+            True if so.
 
         Args:
             row: as read consistently: ours, unowned, or owned by a session that is revoked or has no entry.
             me: our session's key.
         """
-        if self._holdings.has_room_for(row.key) and await self._gatekeeper.may_start(row):
-            await self._holdings.pick_up(row, me)
+        if not self._holdings.has_room_for(row.key) or not await self._gatekeeper.may_start(row):
+            return False
+        self._holdings.pick_up(row, me)
+        return True
 
     async def _consider(self, keys: Iterable[str], me: str) -> None:
-        await in_parallel((self._consider_one(key, me) for key in sorted(keys)), at_once=PICK_UPS_AT_ONCE)
+        await in_parallel((self._consider_one(key, me) for key in sorted(keys)), at_once=READS_AT_ONCE)
 
     async def _consider_one(self, key: str, me: str) -> None:
         row = await self._row(key)

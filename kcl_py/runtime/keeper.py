@@ -120,7 +120,7 @@ class Keeper:
     def _compose(self, is_gone: Callable[[Process | None], bool], rng: random.Random) -> None:
         desk = self._desk
         self._holdings = Holdings(desk)
-        gatekeeper = Gatekeeper(desk.table, self._discovery, desk.emit)
+        self._gatekeeper = gatekeeper = Gatekeeper(desk.table, self._discovery, clock=desk.clock, emit=desk.emit)
         intake = Intake(desk.table, self._holdings, gatekeeper, desk.emit)
         self._coordinator = Coordinator(
             desk.table,
@@ -128,6 +128,7 @@ class Keeper:
             lineage=lambda snapshot: self._discovery.lineage(snapshot.leases),
             pick_up=intake.take,
             is_gone=is_gone,
+            begin=self._errands.begin,
             clock=desk.clock,
             emit=desk.emit,
             rng=rng,
@@ -157,6 +158,7 @@ class Keeper:
                 self._mailbox.to_keeper.close()
             if self._leaving is not None:
                 await asyncio.wait([self._leaving], timeout=LEAVE_SECONDS)
+            await self._holdings.wait_for_pick_ups(LEAVE_SECONDS / 2)
             await self._errands.cut_off()
             await self._quit_table()
 
@@ -259,6 +261,7 @@ class Keeper:
             error = refused
         self._mailbox.to_data_plane.put(Answer(request.request_id, result, error))
         if isinstance(request.matter, EndShard):
+            self._gatekeeper.wake()
             self._rounds.look_now()  # the children may start
             self._coordinator.hasten()
 

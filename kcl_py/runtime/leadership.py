@@ -46,6 +46,7 @@ class Leadership:
         self._deadline = 0.0
         self._standby: str | None = None  # whom we name
         self._is_closed = False
+        self._abstains_until = float("-inf")
         self._is_odd_told = False
         self._term = 0  # counts the sessions under which we may have led
         self._patience_seconds = failover_seconds * rng.uniform(0.9, 1.0)
@@ -118,7 +119,7 @@ class Leadership:
                 await self._write(lock, me)
             return
         self._lose("another worker has the lock" if lock is not None else "the lock is gone")
-        if self._may_take(lock, me, is_dead):
+        if self._may_take(lock, me, is_dead, asked_at):
             await self._write(lock, me)
 
     def abdicate(self, reason: str) -> None:
@@ -127,17 +128,22 @@ class Leadership:
         self._sent.clear()
         self._term += 1
 
+    async def step_down(self, me: str) -> None:
+        """Let others lead: we hold the lock, and get nothing done. For a failover time we do not take it again."""
+        self._abstains_until = self._clock() + self._failover_seconds
+        await self.release(me, "it got no plan done")
+
     def close(self) -> None:
         """Never lead again."""
         self._is_closed = True
 
-    async def release(self, me: str) -> None:
+    async def release(self, me: str, reason: str = "this worker leaves") -> None:
         """Take our lock away, so that the next worker that looks leads; no `poll` may be under way."""
         try:
             lock = await self._table.leader_lock()
         except RowUnreadable:
             lock = None
-        self.abdicate("this worker leaves")
+        self.abdicate(reason)
         if lock is not None and lock.owner == me:
             try:
                 await self._table.write_leader_lock(lock, None)
@@ -155,8 +161,10 @@ class Leadership:
         age_seconds = self._clock() - self._sent[lock.version]
         return age_seconds >= self._failover_seconds / RENEWALS_PER_FAILOVER or lock.standby != self._standby
 
-    def _may_take(self, lock: LeaderLock | None, me: str, is_dead: Callable[[str], bool]) -> bool:
-        now = self._clock()
+    def _may_take(self, lock: LeaderLock | None, me: str, is_dead: Callable[[str], bool], now: float) -> bool:
+        """Judge by the instant at which the question was asked: what came between is no silence of others."""
+        if now < self._abstains_until:
+            return False
         if lock is None or is_dead(lock.owner):
             return True
         if self._watch.is_free(now) and (lock.standby in (None, me) or is_dead(lock.standby)):

@@ -4,7 +4,8 @@ Only the leader, its standby, and a worker that has not seen a leader live yet o
 the whole table now and then; a verdict needs a consistent read of the entry and a conditional write.
 """
 
-from collections.abc import Callable, Iterable
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
 
 from kcl_py.core.liveness import Liveness
 from kcl_py.core.session import Process, Session
@@ -12,8 +13,11 @@ from kcl_py.core.table import TableSnapshot
 from kcl_py.errors import TROUBLE, ConditionFailed, RowUnreadable
 from kcl_py.events import SameWorkerId, ServiceTrouble, SessionRevoked
 from kcl_py.interfaces import LeaseTable
+from kcl_py.runtime.in_parallel import in_parallel
 from kcl_py.runtime.user_code import Emitter
 
+READS_AT_ONCE = 8
+DELETIONS_MAX = 4  # in one turn: whatever it brings, the next look must not be late
 FORGET_REVOKED_SECONDS = 600.0  # an entry stays this long after its revocation, so that its owner can find it
 
 
@@ -35,11 +39,12 @@ class Observer:
         self._clock = clock
         self._emit = emit
         self._revoked_since: dict[str, float] = {}
+        self._forget_again_at = float("-inf")
         self._namesakes: set[str] = set()
         self._absent: set[str] = set()  # owners that certainly have no entry: a key is never drawn twice
         self.sessions: dict[str, Session] = {}  # as last read, the revoked ones too
         self.snapshot: TableSnapshot | None = None
-        self.snapshot_at = float("-inf")  # when its reading began, on our clock
+        self.snapshot_at = float("-inf")  # when it was read, on our clock
 
     def own_beat_failed(self) -> None:
         """What we could not write, others could not either: their silence says nothing."""
@@ -70,21 +75,36 @@ class Observer:
         self._saw(await self._table.sessions(key for key in keys if key is not None))
 
     async def look_at_entries(self) -> bool:
-        """Read the entries that the last look at the table found; True if anybody left, is leaving, or was revoked."""
+        """Read the entries that the last look at the table found; True if anybody left, is leaving, or was revoked.
+
+        The reading is eventually consistent: what it shows may be old, and never older than what is known. An entry
+        that it lacks is read consistently.
+        """
         before = self._membership
-        self._saw(await self._table.sessions(self.sessions))
+        asked = self.living  # nothing changes any more about those that are revoked
+        found = {session.key: session for session in await self._table.sessions(asked)}
+        missing = [key for key in asked if key not in found]
+        for session in await asyncio.gather(*(self._entry(key) for key in missing[:READS_AT_ONCE])):
+            if session is not None:
+                found[session.key] = session
+        later = {key: known for key, known in self.sessions.items() if key in found and known.beat > found[key].beat}
+        others = {
+            key: known for key, known in self.sessions.items() if key not in asked or key in missing[READS_AT_ONCE:]
+        }
+        self._saw((others | found | later).values())
         return self._membership != before
 
     async def look_at_table(self) -> TableSnapshot:
         """Read everything."""
-        asked_at = self._clock()
         snapshot = await self._table.snapshot()
-        self._saw(snapshot.sessions)
+        # reading takes its time, and entries are looked at meanwhile: of two states of a session the later one counts
+        scanned = {session.key: session for session in snapshot.sessions}
+        self._saw((scanned | self._later(scanned)).values())
         owners = {owner for lease in snapshot.leases for owner in (lease.owner, lease.checkpoint_owner) if owner}
         owners |= {snapshot.lock.owner} if snapshot.lock is not None else set()
         odd = {row.key for row in snapshot.odd_rows}
         await self._look_for_absent(owners - self.sessions.keys() - odd)
-        self.snapshot, self.snapshot_at = snapshot, asked_at
+        self.snapshot, self.snapshot_at = snapshot, self._clock()
         return snapshot
 
     def is_absent(self, key: str) -> bool:
@@ -113,20 +133,33 @@ class Observer:
     async def forget_revoked(self) -> None:
         """Delete the entries that were revoked long ago."""
         now = self._clock()
+        if now < self._forget_again_at:
+            return
         revoked = self.sessions.keys() - self.living.keys()
         self._revoked_since = {key: self._revoked_since.get(key, now) for key in sorted(revoked)}
-        for key, since in tuple(self._revoked_since.items()):
-            if now - since > FORGET_REVOKED_SECONDS:
-                try:
-                    await self._table.write_session(self.sessions[key], None)
-                except ConditionFailed:
-                    continue
-                except TROUBLE as trouble:  # a leftover harms nobody; the looks must go on
-                    self._emit(ServiceTrouble(operation="delete a revoked entry", reason=str(trouble)))
+        old = [key for key, since in self._revoked_since.items() if now - since > FORGET_REVOKED_SECONDS]
+        for key in old[:DELETIONS_MAX]:
+            try:
+                await self._table.write_session(self.sessions[key], None)
+            except ConditionFailed:
+                continue
+            except TROUBLE as trouble:  # a leftover harms nobody; the looks must go on
+                self._emit(ServiceTrouble(operation="delete a revoked entry", reason=str(trouble)))
+                self._forget_again_at = now + FORGET_REVOKED_SECONDS
+                return
+            del self.sessions[key]
 
     @property
     def _membership(self) -> frozenset[tuple[str, bool]]:
         return frozenset((key, session.is_leaving) for key, session in self.living.items())
+
+    def _later(self, scanned: Mapping[str, Session]) -> dict[str, Session]:
+        """What is known already, where a scan found something older or nothing."""
+        return {
+            key: known
+            for key, known in self.sessions.items()
+            if (known.is_revoked or known.beat > scanned[key].beat if key in scanned else not known.is_revoked)
+        }
 
     def _saw(self, sessions: Iterable[Session]) -> None:
         self.sessions = {session.key: session for session in sessions}
@@ -134,15 +167,22 @@ class Observer:
 
     async def _look_for_absent(self, owners: set[str]) -> None:
         """Read the entries that the scan did not see: a table is not read in one instant."""
-        for owner in sorted(owners - self._absent):
-            try:
-                session = await self._table.session(owner)
-            except RowUnreadable:
-                continue  # there is an entry, whatever it says: somebody may live
-            if session is None:
-                self._absent.add(owner)
-            else:
-                self.sessions[owner] = session
+        await in_parallel((self._look_for(owner) for owner in sorted(owners - self._absent)), at_once=READS_AT_ONCE)
+
+    async def _look_for(self, owner: str) -> None:
+        session = await self._entry(owner)
+        if session is not None:
+            self.sessions[owner] = session
+
+    async def _entry(self, key: str) -> Session | None:
+        """Read one entry consistently; None also if there is one that does not parse."""
+        try:
+            session = await self._table.session(key)
+        except RowUnreadable:
+            return None  # there is an entry, whatever it says: somebody may live
+        if session is None:
+            self._absent.add(key)
+        return session
 
     async def _revoke(self, key: str, reason: str) -> bool:
         """Revoke a session if a consistent read still shows the beat that was judged."""

@@ -27,6 +27,7 @@ COOL_DOWN_SECONDS = 300.0  # a lease that was moved stays, unless membership cha
 PICK_UP_SECONDS = 4.0  # two looks and two seconds: a lease assigned so long ago should have been picked up
 PICK_UP_SECONDS_EACH = 0.05  # on top, for every lease that its owner has still to pick up
 MISSES_MAX = 2  # so often a lease may be assigned to somebody who does not pick it up
+DEAF_SECONDS, DEAF_SECONDS_MAX = 300.0, 3600.0  # such a worker is given nothing for so long, doubling, if others can
 IDLE_SECONDS = 60.0  # a lease without progress for so long weighs as an idle one
 WRITES_AT_ONCE = 4  # of the threads for rows: checkpoints go beside them
 HAND_OFFS_MIN = 16  # that a round may open, or a tenth of the leases
@@ -50,7 +51,7 @@ class Planner:
         strategy: Strategy,
         *,
         lineage: Callable[[TableSnapshot], Lineage],
-        pick_up: Callable[[Lease, str], Awaitable[None]],
+        pick_up: Callable[[Lease, str], Awaitable[bool]],
         may_write: Callable[[], bool],
         idle_seconds: float,
         clock: Callable[[], float],
@@ -63,7 +64,7 @@ class Planner:
             observer: what is known of the sessions, and the table as last read.
             strategy: decides the moves.
             lineage: joins the table's rows with the stream's listings.
-            pick_up: takes a lease for this worker itself: a session, which needs no assignment first.
+            pick_up: takes a lease for this worker itself, which needs no assignment first; False if it cannot now.
             may_write: whether this worker still leads, and what it saw is fresh enough to act on.
             idle_seconds: a lease without progress for so long weighs as an idle one.
             clock: seconds.
@@ -88,6 +89,7 @@ class Planner:
         self._moved: dict[str, tuple[int, float]] = {}  # which burst, and when
         self._assigned: dict[str, _Assigned] = {}
         self._free_since: dict[str, float] = {}
+        self._deaf: dict[str, tuple[int, float]] = {}  # who was given leases and picked none up: how often, until when
         self._progress: dict[str, tuple[int, float]] = {}  # the row's counter, and since when it is that
 
     @property
@@ -137,15 +139,27 @@ class Planner:
         )
         free = {view.key for view in views if view.owner is None}
         self._free_since = {key: since for key, since in self._free_since.items() if key in free}
-        workers = tuple(
-            WorkerView(key=key, is_receiving=not session.is_leaving, leases_max=session.leases_max)
-            for key, session in sorted(living.items())
-        )
         return Fleet(
-            workers=workers,
+            workers=self._workers(living, now),
             leases=views,
             is_settled=now >= self.settles_at,
             hand_offs_max=max(HAND_OFFS_MIN, len(views) // 10),
+        )
+
+    def _note_deaf(self, worker: str, now: float) -> None:
+        times, until = self._deaf.get(worker, (0, now))
+        if until <= now:
+            self._deaf[worker] = times + 1, now + min(DEAF_SECONDS * 2**times, DEAF_SECONDS_MAX)
+
+    def _workers(self, living: Mapping[str, Session], now: float) -> tuple[WorkerView, ...]:
+        self._deaf = {key: deaf for key, deaf in self._deaf.items() if key in living}
+        able = {key for key, session in living.items() if not session.is_leaving}
+        hearing = {
+            key for key in able if self._deaf.get(key, (0, now))[1] <= now
+        } or able  # if nobody picks anything up, nobody is better than another
+        return tuple(
+            WorkerView(key=key, is_receiving=key in hearing, leases_max=session.leases_max)
+            for key, session in sorted(living.items())
         )
 
     def _is_known(self, lease: Lease) -> bool:
@@ -213,6 +227,8 @@ class Planner:
             if now - one.since > PICK_UP_SECONDS + PICK_UP_SECONDS_EACH * owned[one.owner]:
                 one.misses += 1
                 one.since = now
+                if one.misses == MISSES_MAX:
+                    self._note_deaf(one.owner, now)
 
     # -- what is written ------------------------------------------------------------------------------------------
 
@@ -220,9 +236,10 @@ class Planner:
         """Write a move; if the row was written in between, the next round sees it."""
         if not self._may_write():
             return
-        if move.kind == "assign" and move.to == me:
-            await self._pick_up(lease, me)
+        if move.kind == "assign" and move.to == me and await self._pick_up(lease, me):
             return
+        if move.kind == "assign" and lease.owner == move.to and lease.checkpoint_owner is None:
+            return  # it names the worker already, who cannot pick it up: that is counted
         try:
             await self._table.write(_change(move, lease))
         except ConditionFailed:

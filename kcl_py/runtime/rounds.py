@@ -6,14 +6,13 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from kcl_py.core.session import Session
-from kcl_py.errors import TROUBLE
-from kcl_py.events import ServiceTrouble
 from kcl_py.retrying import jittered
 from kcl_py.runtime.coordinator import Coordinator
 from kcl_py.runtime.desk import Desk
 from kcl_py.runtime.gatekeeper import Gatekeeper
 from kcl_py.runtime.holdings import Holdings
 from kcl_py.runtime.intake import Intake
+from kcl_py.runtime.trouble import through_trouble
 
 LOOK_SECONDS = 1.0  # between two questions what this worker was assigned
 LOOK_SECONDS_MAX = 8.0  # while the table is throttled or does not answer: beats and checkpoints go first
@@ -64,17 +63,8 @@ class Rounds:
         self._look_now.set()
 
     async def through_trouble(self, operation: str, work: Coroutine[Any, Any, None]) -> bool:
-        """Do something that is tried again later; False if a service was in the way."""
-        is_done = True
-        try:
-            await work
-        except* TROUBLE as group:
-            self._desk.emit(ServiceTrouble(operation=operation, reason=str(group.exceptions[0])))
-            is_done = False
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            raise asyncio.CancelledError  # a group of tasks that fails while it is cancelled tells only of the failure
-        return is_done
+        """See `trouble.through_trouble`."""
+        return await through_trouble(operation, work, self._desk.emit)
 
     async def _coordinate(self) -> None:
         failures = 0

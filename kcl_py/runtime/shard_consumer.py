@@ -163,6 +163,7 @@ class ShardConsumer:
     async def _deliver(self, checkpointer: ShardCheckpointer) -> None:
         while (page := await self._buffer.get()) is not None:
             for batch in self._batches.of(page):
+                await asyncio.sleep(0)  # what the keeper said while a processor blocked the loop is heard first
                 if await self._has_room(checkpointer):
                     await self._process(batch, checkpointer)
                 if self._ending is not None:

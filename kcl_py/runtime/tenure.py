@@ -66,6 +66,7 @@ class Tenure:
         self._flow = Throughput(seen.throughput_kbps or 0.0, desk.clock())
         self._is_handing_over = False
         self._has_ended = False
+        self.is_looking = False  # a look is under way
         self.is_shard_missing = False  # the service says that it does not know the shard
 
     @property
@@ -121,6 +122,7 @@ class Tenure:
 
     async def look(self) -> None:
         """Read the row: it is to be handed over, gone, or somebody else's."""
+        self.is_looking = True
         try:
             if not await self._held.look():
                 await self._change(lambda row: row.bound(self._desk.discovery.binding))
@@ -128,6 +130,8 @@ class Tenure:
             self.lose(str(lost))
         else:
             self._heed_hand_off()
+        finally:
+            self.is_looking = False
 
     async def give_up(self) -> None:
         """Pass the lease on with no progress beyond what was written."""

@@ -92,7 +92,7 @@ class UserCode:
         else:
             try:
                 made.append(self._factory())
-            except Exception as raised:  # noqa: BLE001 - the factory is user code
+            except (Exception, asyncio.CancelledError) as raised:  # noqa: BLE001 - the factory is user code
                 error = raised
         if isinstance(error, NotBegun):
             raise error

@@ -24,7 +24,7 @@ class LazyTable:
         (table,) = body["RequestItems"]
         wanted = body["RequestItems"][table]
         assert table == "leases"
-        assert wanted["ConsistentRead"] is True
+        assert wanted.get("ConsistentRead", False) is False, "half the price; a verdict reads consistently"
         keys = [key["leaseKey"]["S"] for key in wanted["Keys"]]
         self.asked.append(keys)
         found, left = keys[: self._answered_max], keys[self._answered_max :]
