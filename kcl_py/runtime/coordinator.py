@@ -106,14 +106,10 @@ class Coordinator:
         """True if this worker watches, and has not seen a session beat for two thirds of the failover time."""
         return self.is_observing and self.observer.seems_quiet(session, self._config.failover_seconds * 2 / 3)
 
-    def own_beat_failed(self) -> None:
-        """What we could not write, others could not either: their silence says nothing."""
-        self.observer.own_beat_failed()
-        self.leadership.own_beat_failed()
-
     def own_beat_landed(self) -> None:
-        """The table takes writes, ours at least."""
+        """The table takes writes, ours at least: only while it does, the silence of others says something."""
         self.observer.own_beat_landed()
+        self.leadership.own_beat_landed()
 
     def hasten(self) -> None:
         """Something happened that a plan may follow from."""
@@ -128,7 +124,9 @@ class Coordinator:
         async with self._turn:
             lead = self.leadership
             self.is_observing = lead.is_leader or lead.is_standby(me.key) or not lead.is_led
-            is_changed = self.is_observing and await self._observe(me)
+            if self.is_observing:
+                # the lock is looked at whatever becomes of this
+                await through_trouble("look at the fleet", self._observe(me), self._emit)
             if not self.is_observing and lead.is_overdue:
                 # leader and standby died together: when the lock is ours at last, their silence shall be known
                 await self.observer.look_at_few((lead.leader, lead.standby))
@@ -136,11 +134,11 @@ class Coordinator:
             lead.name_standby(self._standby(me) if self.is_observing else None)
             await lead.poll(me.key, self.observer.is_dead if self.is_observing else lambda _session: False)
             if lead.is_leader:
-                is_changed = await self._lead(me) or is_changed
+                await self._lead(me)
             else:
                 self._has_led = False
             if self.is_observing:
-                self._plan_if_due(me, is_changed=is_changed)
+                self._plan_if_due(me)
 
     async def leave(self, me: str) -> None:
         """Lead no more, for good; when this returns, no write of a plan is under way any more."""
@@ -150,22 +148,21 @@ class Coordinator:
                 await asyncio.wait([self._planning])
             await self.leadership.release(me)
 
-    async def _observe(self, me: Session) -> bool:
-        """Look; True if somebody left, is leaving, or was revoked."""
+    async def _observe(self, me: Session) -> None:
+        """Look; if somebody left, is leaving, or was revoked, there is something to plan."""
         observer = self.observer
-        is_changed = False
         if observer.snapshot is None:
             await observer.look_at_table()
         else:
             try:
-                is_changed = await observer.look_at_entries()
+                self._is_plan_due |= await observer.look_at_entries()
             except TROUBLE:
                 await observer.look_at_table()  # an observer that cannot read the entries sees them all the same
         observer.note_namesakes(me)
-        return await observer.revoke_gone(me.key) or is_changed
+        self._is_plan_due |= await observer.revoke_gone(me.key)
 
-    async def _lead(self, me: Session) -> bool:
-        """Judge the others; True if any was revoked."""
+    async def _lead(self, me: Session) -> None:
+        """Judge the others."""
         if not self._has_led:
             self._has_led = True
             self._planner.forget()
@@ -173,14 +170,13 @@ class Coordinator:
             self._is_plan_due = True
         if self._clock() - self._planned_at > max(STUCK_SECONDS_MIN, STUCK_FAILOVERS * self._config.failover_seconds):
             await self.leadership.step_down(me.key)
-            return False
+            return
         await self.observer.forget_revoked()
-        # a new leader that has not watched knows of no silence
-        return self.is_observing and await self.observer.revoke_silent(me.key)
+        if self.is_observing:  # a new leader that has not watched knows of no silence
+            self._is_plan_due |= await self.observer.revoke_silent(me.key)
 
-    def _plan_if_due(self, me: Session, *, is_changed: bool) -> None:
+    def _plan_if_due(self, me: Session) -> None:
         """Read the table and plan, beside the turns: beats are watched without a gap, however long that takes."""
-        self._is_plan_due = self._is_plan_due or is_changed
         if self._planning is not None and not self._planning.done():
             return
         now, settles_at = self._clock(), self._planner.settles_at

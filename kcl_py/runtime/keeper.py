@@ -230,8 +230,6 @@ class Keeper:
         self._coordinator.own_beat_landed()
 
     def _note_trouble(self, error: BaseException) -> None:
-        """Beats alone tell whether the table takes writes: what else may fail for ever would keep the dead alive."""
-        self._coordinator.own_beat_failed()
         self._emit(ServiceTrouble(operation="beat", reason=str(error)))
 
     # -- the data plane -----------------------------------------------------------------------------------------------

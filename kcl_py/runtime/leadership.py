@@ -5,21 +5,24 @@ takes a silent lock as soon as its own duration is over; the others give it anot
 is known to be dead too.
 """
 
+import asyncio
 import random
 import uuid
 from collections.abc import Callable
 
 from kcl_py.core.leadership import LOCK_KEY, LeaderLock, LockWatch
+from kcl_py.core.liveness import LOOK_GAP, OWN_WRITE_GAP
 from kcl_py.errors import ConditionFailed, RowUnreadable, Throttled
 from kcl_py.events import LeadershipLost, LeadershipTaken, OddRowFound
 from kcl_py.interfaces import LeaseTable
+from kcl_py.retrying import Sleep, jittered, retrying
 from kcl_py.runtime.heartbeat import CLOCK_DRIFT
 from kcl_py.runtime.user_code import Emitter
 
 RENEWALS_PER_FAILOVER = 3
 _UNSETTLED_MAX = 16  # renewals whose answer was lost, and that may land late
+QUICK_ATTEMPTS = 4  # at a lock that is throttled, as a beat has them: what leads comes before what is planned
 _STANDBY_SECONDS = 0.5  # in which most standbys have taken a lock that became free
-_POLL_GAP = 1 / 2  # of the failover time: whoever looked away for so long begins to watch anew
 
 
 class Leadership:
@@ -33,6 +36,7 @@ class Leadership:
         clock: Callable[[], float],
         emit: Emitter,
         rng: random.Random,
+        sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._table = table
         self._failover_seconds = failover_seconds
@@ -41,6 +45,7 @@ class Leadership:
         self._rng = rng
         self._watch = LockWatch()
         self._polled_at: float | None = None
+        self._landed_at: float | None = None  # our last beat
         self._sent: dict[str, float] = {}  # versions of ours that may stand in the table, and when they were first sent
         self._mine: LeaderLock | None = None  # our lock, as it is known to stand
         self._deadline = 0.0
@@ -48,6 +53,7 @@ class Leadership:
         self._is_closed = False
         self._abstains_until = float("-inf")
         self._is_odd_told = False
+        self._quickly = retrying(Throttled, pause=jittered(0.1, 0.4), attempts_max=QUICK_ATTEMPTS, sleep=sleep)
         self._term = 0  # counts the sessions under which we may have led
         self._patience_seconds = failover_seconds * rng.uniform(0.9, 1.0)
 
@@ -84,9 +90,10 @@ class Leadership:
         """Choose who takes over from us; written when the lock is taken, and at the next poll if it changes."""
         self._standby = session
 
-    def own_beat_failed(self) -> None:
-        """What we could not write, the leader could not either: its silence says nothing."""
-        self._watch.restart(self._clock())
+    def own_beat_landed(self) -> None:
+        """The table takes writes. If it took none of ours for a while, it took none of the leader's either."""
+        self._note_own_gap(self._clock())
+        self._landed_at = self._clock()
 
     async def poll(self, me: str, is_dead: Callable[[str], bool]) -> None:
         """Look at the lock; renew it if it is ours, take it if it is free.
@@ -101,12 +108,12 @@ class Leadership:
         if self._is_closed:
             return
         asked_at = self._clock()
-        if self._polled_at is not None and asked_at - self._polled_at > self._failover_seconds * _POLL_GAP:
+        if self._polled_at is not None and asked_at - self._polled_at > self._failover_seconds * LOOK_GAP:
             self._watch.restart(asked_at)
         self._polled_at = asked_at
         term = self._term
         try:
-            lock = await self._table.leader_lock()
+            lock: LeaderLock | None = await self._quickly(self._table.leader_lock)
         except RowUnreadable as odd:
             self._note_odd(odd)
             return
@@ -150,6 +157,10 @@ class Leadership:
             except ConditionFailed:
                 return  # somebody else has it already
 
+    def _note_own_gap(self, now: float) -> None:
+        if self._landed_at is not None and now - self._landed_at > self._failover_seconds * OWN_WRITE_GAP:
+            self._watch.restart(now)
+
     def _note_odd(self, odd: RowUnreadable) -> None:
         """What stands in the lock's place is left alone; until somebody deletes it nobody leads."""
         self._lose("the lock does not parse")
@@ -165,6 +176,7 @@ class Leadership:
         """Judge by the instant at which the question was asked: what came between is no silence of others."""
         if now < self._abstains_until:
             return False
+        self._note_own_gap(now)
         if lock is None or is_dead(lock.owner):
             return True
         if self._watch.is_free(now) and (lock.standby in (None, me) or is_dead(lock.standby)):
@@ -181,7 +193,7 @@ class Leadership:
         term = self._term
         self._sent[after.version] = self._clock()  # before it is sent: the deadline may only err on the safe side
         try:
-            await self._table.write_leader_lock(before, after)
+            await self._quickly(self._table.write_leader_lock, before, after)
         except ConditionFailed:
             self._sent.pop(after.version, None)  # it stands nowhere
             self._lose("another worker has the lock")

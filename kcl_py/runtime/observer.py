@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterable, Mapping
 from kcl_py.core.liveness import Liveness
 from kcl_py.core.session import Process, Session
 from kcl_py.core.table import TableSnapshot
-from kcl_py.errors import TROUBLE, ConditionFailed, RowUnreadable
+from kcl_py.errors import TROUBLE, ConditionFailed, RowUnreadable, Throttled
 from kcl_py.events import SameWorkerId, ServiceTrouble, SessionRevoked
 from kcl_py.interfaces import LeaseTable
+from kcl_py.retrying import Sleep, jittered, retrying
 from kcl_py.runtime.in_parallel import in_parallel
 from kcl_py.runtime.user_code import Emitter
 
+QUICK_ATTEMPTS = 4  # at entries that are throttled
 READS_AT_ONCE = 8
 DELETIONS_MAX = 4  # in one turn: whatever it brings, the next look must not be late
 FORGET_REVOKED_SECONDS = 600.0  # an entry stays this long after its revocation, so that its owner can find it
@@ -32,6 +34,7 @@ class Observer:
         is_gone: Callable[[Process | None], bool],
         clock: Callable[[], float],
         emit: Emitter,
+        sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._table = table
         self._liveness = Liveness(failover_seconds)
@@ -39,16 +42,13 @@ class Observer:
         self._clock = clock
         self._emit = emit
         self._revoked_since: dict[str, float] = {}
+        self._quickly = retrying(Throttled, pause=jittered(0.1, 0.4), attempts_max=QUICK_ATTEMPTS, sleep=sleep)
         self._forget_again_at = float("-inf")
         self._namesakes: set[str] = set()
         self._absent: set[str] = set()  # owners that certainly have no entry: a key is never drawn twice
         self.sessions: dict[str, Session] = {}  # as last read, the revoked ones too
         self.snapshot: TableSnapshot | None = None
         self.snapshot_at = float("-inf")  # when it was read, on our clock
-
-    def own_beat_failed(self) -> None:
-        """What we could not write, others could not either: their silence says nothing."""
-        self._liveness.restart(self._clock())
 
     def own_beat_landed(self) -> None:
         """The table takes writes, ours at least."""
@@ -82,7 +82,8 @@ class Observer:
         """
         before = self._membership
         asked = self.living  # nothing changes any more about those that are revoked
-        found = {session.key: session for session in await self._table.sessions(asked)}
+        read: tuple[Session, ...] = await self._quickly(self._table.sessions, asked)
+        found = {session.key: session for session in read}
         missing = [key for key in asked if key not in found]
         for session in await asyncio.gather(*(self._entry(key) for key in missing[:READS_AT_ONCE])):
             if session is not None:
