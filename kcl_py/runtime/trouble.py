@@ -1,0 +1,29 @@
+"""What may fail for a while: it is said, and tried again later."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+from kcl_py.errors import TROUBLE
+from kcl_py.events import ServiceTrouble
+from kcl_py.runtime.user_code import Emitter
+
+
+async def through_trouble(operation: str, work: Coroutine[Any, Any, None], emit: Emitter) -> bool:
+    """Do something that is tried again later; False if a service was in the way.
+
+    Args:
+        operation: what it is called when it fails.
+        work: what to do.
+        emit: where it is said.
+    """
+    is_done = True
+    try:
+        await work
+    except* TROUBLE as group:
+        emit(ServiceTrouble(operation=operation, reason=str(group.exceptions[0])))
+        is_done = False
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError  # a group of tasks that fails while it is cancelled tells only of the failure
+    return is_done
