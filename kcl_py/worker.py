@@ -18,14 +18,14 @@ from kcl_py.events import Listener, ServiceTrouble, WorkerDraining, WorkerStarti
 from kcl_py.interfaces import LeaseTable, Stream
 from kcl_py.log import LogListener
 from kcl_py.processor import ProcessorFactory, is_async
-from kcl_py.runtime.buffer import ByteBudget
-from kcl_py.runtime.data_plane import DataPlane
-from kcl_py.runtime.deadline import Deadline
+from kcl_py.runtime.data.buffer import ByteBudget
+from kcl_py.runtime.data.data_plane import DataPlane
+from kcl_py.runtime.data.deadline import Deadline
+from kcl_py.runtime.data.workplace import Workplace
+from kcl_py.runtime.emitter import Emitter
 from kcl_py.runtime.keeper import Keeper
 from kcl_py.runtime.keeper_thread import KeeperThread
 from kcl_py.runtime.mailbox import KeeperLine, Leaving, Mailbox, Quit
-from kcl_py.runtime.user_code import Emitter
-from kcl_py.runtime.workplace import Workplace
 from kcl_py.stop_signals import StopSignals
 
 QUIT_SECONDS = 4.0  # after the drain: to clear what is left and delete the entry, while DynamoDB may be slow

@@ -29,7 +29,8 @@ NAMES_THAT_NAME_NOTHING = {"utils", "util", "helpers", "helper", "common", "base
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 CATCH_EVERYTHING = {
-    "runtime/user_code.py": "the one place that runs code of users",
+    "runtime/data/user_code.py": "the one place that runs code of users",
+    "runtime/emitter.py": "a listener is code of users too",
     "runtime/keeper_thread.py:KeeperThread._run": "a thread has nobody above it: the worker raises what ended it",
     "cli/processor_path.py:_imported": "importing a user's module runs it; what it raises becomes a ProcessorError",
     "local/kinesis_server.py:KinesisServer._handle": "a bug of the model is answered as a service answers its own",

@@ -12,7 +12,7 @@ from kcl_py.errors import ConditionFailed, RowUnreadable, TableRefused
 from kcl_py.events import OddRowFound, TableCreated, TableTakenOver
 from kcl_py.interfaces import LeaseTable
 from kcl_py.retrying import Sleep
-from kcl_py.runtime.user_code import Emitter
+from kcl_py.runtime.emitter import Emitter
 
 _SILENCE_FAILOVERS = 3
 

@@ -21,7 +21,7 @@ from kcl_py.errors import TROUBLE, ConditionFailed, LeaseLost, ServiceUnavailabl
 from kcl_py.events import HashRangeHole, LeaseCreated, LeaseRemoved, ServiceTrouble
 from kcl_py.interfaces import LeaseTable, ShardFilter, Stream, StreamDescription
 from kcl_py.retrying import Sleep, jittered, retrying
-from kcl_py.runtime.user_code import Emitter
+from kcl_py.runtime.emitter import Emitter
 
 _FILTER_OF = {"LATEST": "AT_LATEST", "TRIM_HORIZON": "AT_TRIM_HORIZON", "AT_TIMESTAMP": "AT_TIMESTAMP"}
 _LIST_AGAIN = jittered(1.0, 30.0)

@@ -16,14 +16,16 @@ from kcl_py.events import ServiceTrouble, SessionLost, SessionStarted, WorkerRea
 from kcl_py.interfaces import LeaseTable, Stream
 from kcl_py.retrying import Sleep, jittered, retrying
 from kcl_py.runtime.admission import Admission
-from kcl_py.runtime.coordinator import Coordinator
-from kcl_py.runtime.desk import Desk
 from kcl_py.runtime.discovery import Discovery
+from kcl_py.runtime.emitter import Emitter
 from kcl_py.runtime.errands import Errands
-from kcl_py.runtime.gatekeeper import Gatekeeper
+from kcl_py.runtime.fleet.coordinator import Coordinator
 from kcl_py.runtime.heartbeat import Heartbeat, SessionEnded
-from kcl_py.runtime.holdings import Holdings
-from kcl_py.runtime.intake import Intake
+from kcl_py.runtime.leases.desk import Desk
+from kcl_py.runtime.leases.gatekeeper import Gatekeeper
+from kcl_py.runtime.leases.holdings import Holdings
+from kcl_py.runtime.leases.intake import Intake
+from kcl_py.runtime.leases.succession import Succession
 from kcl_py.runtime.mailbox import (
     Answer,
     Closed,
@@ -37,8 +39,6 @@ from kcl_py.runtime.mailbox import (
     ShardMissing,
 )
 from kcl_py.runtime.rounds import Rounds
-from kcl_py.runtime.succession import Succession
-from kcl_py.runtime.user_code import Emitter
 
 MARK_SECONDS = 2.0  # for the mark that this worker leaves, before its leases are passed on all the same
 LEAVE_SECONDS = 2.5  # for what begins the departure, once no consumer is left

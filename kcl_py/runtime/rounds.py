@@ -7,11 +7,11 @@ from typing import Any
 
 from kcl_py.core.session import Session
 from kcl_py.retrying import jittered
-from kcl_py.runtime.coordinator import Coordinator
-from kcl_py.runtime.desk import Desk
-from kcl_py.runtime.gatekeeper import Gatekeeper
-from kcl_py.runtime.holdings import Holdings
-from kcl_py.runtime.intake import Intake
+from kcl_py.runtime.fleet.coordinator import Coordinator
+from kcl_py.runtime.leases.desk import Desk
+from kcl_py.runtime.leases.gatekeeper import Gatekeeper
+from kcl_py.runtime.leases.holdings import Holdings
+from kcl_py.runtime.leases.intake import Intake
 from kcl_py.runtime.trouble import through_trouble
 
 LOOK_SECONDS = 1.0  # between two questions what this worker was assigned

@@ -6,7 +6,7 @@ from typing import Any
 
 from kcl_py.errors import TROUBLE
 from kcl_py.events import ServiceTrouble
-from kcl_py.runtime.user_code import Emitter
+from kcl_py.runtime.emitter import Emitter
 
 
 async def through_trouble(operation: str, work: Coroutine[Any, Any, None], emit: Emitter) -> bool:

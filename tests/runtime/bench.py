@@ -21,14 +21,14 @@ from kcl_py.local.kinesis_model import KinesisModel
 from kcl_py.local.memory_lease_table import MemoryLeaseTable
 from kcl_py.local.operations import perform
 from kcl_py.processor import Checkpointer, ProcessorFactory, RecordProcessor
-from kcl_py.runtime.buffer import ByteBudget
-from kcl_py.runtime.data_plane import DataPlane
-from kcl_py.runtime.deadline import Deadline
+from kcl_py.runtime.data.buffer import ByteBudget
+from kcl_py.runtime.data.data_plane import DataPlane
+from kcl_py.runtime.data.deadline import Deadline
+from kcl_py.runtime.data.workplace import Workplace
+from kcl_py.runtime.emitter import Emitter
 from kcl_py.runtime.keeper import Keeper
 from kcl_py.runtime.keeper_thread import root_of
 from kcl_py.runtime.mailbox import KeeperFailed, KeeperLine, Leaving, Mailbox, Quit
-from kcl_py.runtime.user_code import Emitter
-from kcl_py.runtime.workplace import Workplace
 
 STREAM = "orders"
 SHARD_0 = "shardId-000000000000"

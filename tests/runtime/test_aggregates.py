@@ -7,7 +7,7 @@ from kcl_py.core.checkpoint import Checkpoint
 from kcl_py.core.record import Record
 from kcl_py.events import MalformedAggregate
 from kcl_py.processor import Checkpointer
-from kcl_py.runtime.batches import BATCH_RECORDS_MAX
+from kcl_py.runtime.data.batches import BATCH_RECORDS_MAX
 from tests.core.kpl_aggregator import UserRecord, packed
 from tests.runtime.bench import SHARD_0, BenchWorker, Recording, Site
 from tests.virtual_time import run

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from kcl_py.interfaces import Page
-from kcl_py.runtime.buffer import ByteBudget, PageBuffer
+from kcl_py.runtime.data.buffer import ByteBudget, PageBuffer
 from tests.virtual_time import run
 
 

@@ -12,7 +12,7 @@ from kcl_py.core.lease import Binding, Lease
 from kcl_py.errors import LeaseLost
 from kcl_py.local.faulty_lease_table import Fault, FaultyLeaseTable
 from kcl_py.local.memory_lease_table import MemoryLeaseTable
-from kcl_py.runtime.held_lease import HeldLease
+from kcl_py.runtime.leases.held_lease import HeldLease
 from tests.virtual_time import run
 
 KEY = "shardId-000000000000"

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kcl_py.runtime.pace import Pace
+from kcl_py.runtime.data.pace import Pace
 
 
 @given(

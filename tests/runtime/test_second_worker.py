@@ -10,8 +10,8 @@ from kcl_py.local.faults import Delayed, Refused
 from kcl_py.local.faults import Fault as StreamFault
 from kcl_py.local.faulty_lease_table import Fault
 from kcl_py.local.memory_lease_table import MemoryLeaseTable
-from kcl_py.runtime.observer import Observer
-from kcl_py.runtime.user_code import Emitter
+from kcl_py.runtime.emitter import Emitter
+from kcl_py.runtime.fleet.observer import Observer
 from tests.runtime.bench import SHARD_0, BenchWorker, Site
 from tests.virtual_time import run
 

@@ -7,7 +7,8 @@ import pytest
 
 from kcl_py.events import WorkerStopped
 from kcl_py.processor import RecordProcessor
-from kcl_py.runtime.user_code import Emitter, NotBegun, ProcessorRaised, UserCode
+from kcl_py.runtime.data.user_code import NotBegun, ProcessorRaised, UserCode
+from kcl_py.runtime.emitter import Emitter
 
 
 class Sync(RecordProcessor):

@@ -12,8 +12,8 @@ from kcl_py.core.lease import Change, Lease
 from kcl_py.core.lineage import Gate, Lineage
 from kcl_py.core.liveness import Liveness
 from kcl_py.local.memory_lease_table import MemoryLeaseTable
-from kcl_py.runtime.checkpointer import ShardCheckpointer
-from kcl_py.runtime.deadline import Deadline
+from kcl_py.runtime.data.checkpointer import ShardCheckpointer
+from kcl_py.runtime.data.deadline import Deadline
 from kcl_py.runtime.heartbeat import Heartbeat
 from tests.simulation.facts import Log
 from tests.simulation.verdict import life_of

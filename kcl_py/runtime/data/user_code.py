@@ -6,10 +6,9 @@ import inspect
 import queue
 import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from types import TracebackType
 
-from kcl_py.events import Event, Listener
 from kcl_py.processor import ProcessorFactory, RecordProcessor, is_async
 
 _FRAMES_SHOWN = 6
@@ -44,21 +43,6 @@ def _places(trace: TracebackType | None) -> str:
     frames = [frame for frame in traceback.extract_tb(trace) if frame.filename != __file__]
     shown = frames[-_FRAMES_SHOWN:]
     return " < ".join(f"{frame.filename}:{frame.lineno} in {frame.name}" for frame in reversed(shown)) or "no frame"
-
-
-class Emitter:
-    """Hands every event to every listener. One that raises is counted and hurts nobody."""
-
-    def __init__(self, listeners: Sequence[Listener]) -> None:
-        self._listeners = tuple(listeners)
-        self.failures = 0
-
-    def __call__(self, event: Event) -> None:
-        for listener in self._listeners:
-            try:
-                listener(event)
-            except Exception:  # noqa: BLE001 - a listener is user code
-                self.failures += 1
 
 
 class UserCode:

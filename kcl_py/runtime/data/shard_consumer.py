@@ -13,14 +13,14 @@ from kcl_py.errors import LeaseLost
 from kcl_py.events import BatchDelivered, BatchDone, CheckpointOverdue, RecordsMissing, ShardStarted
 from kcl_py.processor import ShardContext
 from kcl_py.retrying import jittered
-from kcl_py.runtime.attendant import Attendant
-from kcl_py.runtime.batches import Batches
-from kcl_py.runtime.buffer import PageBuffer
-from kcl_py.runtime.checkpointer import ShardCheckpointer
+from kcl_py.runtime.data.attendant import Attendant
+from kcl_py.runtime.data.batches import Batches
+from kcl_py.runtime.data.buffer import PageBuffer
+from kcl_py.runtime.data.checkpointer import ShardCheckpointer
+from kcl_py.runtime.data.pace import Pace
+from kcl_py.runtime.data.poller import Poller
+from kcl_py.runtime.data.workplace import Workplace
 from kcl_py.runtime.mailbox import Closed, ConfirmEnd, EndShard, EpochLine, LetGo, NoteCaughtUp, ShardMissing
-from kcl_py.runtime.pace import Pace
-from kcl_py.runtime.poller import Poller
-from kcl_py.runtime.workplace import Workplace
 
 END_GRACE_SECONDS = 4.0  # for a SHARD_END that is on its way when a stop is asked for
 CAUGHT_UP_NOTE_SECONDS = 600.0  # how often an idle shard notes that it missed nothing

@@ -2,9 +2,9 @@
 
 import asyncio
 
+from kcl_py.runtime.data.shard_consumer import Ending, ShardConsumer
+from kcl_py.runtime.data.workplace import Workplace
 from kcl_py.runtime.mailbox import Answer, DeadlineIs, FromKeeper, HandOver, KeeperFailed, Lost, Mailbox, Yours
-from kcl_py.runtime.shard_consumer import Ending, ShardConsumer
-from kcl_py.runtime.workplace import Workplace
 
 _CUT_SECONDS = 2.0
 

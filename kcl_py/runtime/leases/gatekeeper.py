@@ -10,7 +10,7 @@ from kcl_py.errors import RowUnreadable
 from kcl_py.events import ShardWaiting
 from kcl_py.interfaces import LeaseTable
 from kcl_py.runtime.discovery import Discovery
-from kcl_py.runtime.user_code import Emitter
+from kcl_py.runtime.emitter import Emitter
 
 FIRST_PAUSE_SECONDS, PAUSE_SECONDS_MAX = 0.5, 8.0  # a parent may have hours of backlog, and each question is a read
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from kcl_py.core import audit
 from kcl_py.core.lease import Lease
 from kcl_py.errors import LeaseLost
-from kcl_py.runtime.desk import Desk
+from kcl_py.runtime.leases.desk import Desk
+from kcl_py.runtime.leases.tenure import Tenure
 from kcl_py.runtime.mailbox import Request
-from kcl_py.runtime.tenure import Tenure
 from kcl_py.runtime.trouble import through_trouble
 
 

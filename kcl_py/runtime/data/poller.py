@@ -26,9 +26,9 @@ from kcl_py.errors import (
 from kcl_py.events import RecordsMissing, ServiceTrouble
 from kcl_py.interfaces import Page, Stream
 from kcl_py.retrying import Sleep, jittered, retrying
-from kcl_py.runtime.buffer import PageBuffer
-from kcl_py.runtime.pace import Pace
-from kcl_py.runtime.user_code import Emitter
+from kcl_py.runtime.data.buffer import PageBuffer
+from kcl_py.runtime.data.pace import Pace
+from kcl_py.runtime.emitter import Emitter
 
 _PAUSE = jittered(0.3, 10.0)
 _TRANSIENT = (Throttled, ServiceUnavailable, CredentialsError, EncryptionKeyError, StreamNotFound)

@@ -10,10 +10,10 @@ from kcl_py.core.lease import Lease
 from kcl_py.errors import ConditionFailed, RowUnreadable
 from kcl_py.events import OddRowFound
 from kcl_py.interfaces import LeaseTable
-from kcl_py.runtime.gatekeeper import Gatekeeper
-from kcl_py.runtime.holdings import Holdings
+from kcl_py.runtime.emitter import Emitter
 from kcl_py.runtime.in_parallel import in_parallel
-from kcl_py.runtime.user_code import Emitter
+from kcl_py.runtime.leases.gatekeeper import Gatekeeper
+from kcl_py.runtime.leases.holdings import Holdings
 
 READS_AT_ONCE = 8
 

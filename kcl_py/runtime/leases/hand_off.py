@@ -15,8 +15,8 @@ from collections.abc import Awaitable, Callable
 
 from kcl_py.core.lease import Lease
 from kcl_py.events import HandOffBegun, HandOffCalledOff
-from kcl_py.runtime.held_lease import HeldLease
-from kcl_py.runtime.user_code import Emitter
+from kcl_py.runtime.emitter import Emitter
+from kcl_py.runtime.leases.held_lease import HeldLease
 
 
 class HandOff:

@@ -16,7 +16,7 @@ from kcl_py.core.table import TableSnapshot
 from kcl_py.errors import TROUBLE, ConditionFailed, RowUnreadable
 from kcl_py.events import LeaseGivenUp, LeaseHandedOver, ServiceTrouble
 from kcl_py.interfaces import LeaseTable
-from kcl_py.runtime.user_code import Emitter
+from kcl_py.runtime.emitter import Emitter
 
 
 async def may_receive(table: LeaseTable, session: str) -> bool:

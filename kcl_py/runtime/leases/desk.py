@@ -10,9 +10,9 @@ from kcl_py.config import Config
 from kcl_py.interfaces import LeaseTable
 from kcl_py.retrying import Sleep
 from kcl_py.runtime.discovery import Discovery
+from kcl_py.runtime.emitter import Emitter
+from kcl_py.runtime.leases.succession import Succession
 from kcl_py.runtime.mailbox import Box, FromKeeper
-from kcl_py.runtime.succession import Succession
-from kcl_py.runtime.user_code import Emitter
 
 
 class Desk(msgspec.Struct, kw_only=True):

@@ -10,7 +10,7 @@ from kcl_py.core.lease import Lease
 from kcl_py.core.record import Record
 from kcl_py.events import MalformedAggregate
 from kcl_py.interfaces import Page
-from kcl_py.runtime.user_code import Emitter
+from kcl_py.runtime.emitter import Emitter
 
 BATCH_RECORDS_MAX = 10_000  # user records in one call; an aggregate may hold many more, and is never unpacked whole
 

@@ -14,8 +14,8 @@ from kcl_py.errors import TROUBLE, ConditionFailed, RowUnreadable, Throttled
 from kcl_py.events import SameWorkerId, ServiceTrouble, SessionRevoked
 from kcl_py.interfaces import LeaseTable
 from kcl_py.retrying import Sleep, jittered, retrying
+from kcl_py.runtime.emitter import Emitter
 from kcl_py.runtime.in_parallel import in_parallel
-from kcl_py.runtime.user_code import Emitter
 
 QUICK_ATTEMPTS = 4  # at entries that are throttled
 READS_AT_ONCE = 8

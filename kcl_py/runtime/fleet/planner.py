@@ -17,9 +17,9 @@ from kcl_py.core.table import TableSnapshot
 from kcl_py.errors import ConditionFailed
 from kcl_py.events import HandOffOpened, LeaseAssigned, MembershipChanged
 from kcl_py.interfaces import LeaseTable
+from kcl_py.runtime.emitter import Emitter
+from kcl_py.runtime.fleet.observer import Observer
 from kcl_py.runtime.in_parallel import in_parallel
-from kcl_py.runtime.observer import Observer
-from kcl_py.runtime.user_code import Emitter
 
 SETTLE_SECONDS = 5.0  # membership must be quiet for so long before held leases move
 SETTLE_SECONDS_MAX = 30.0  # under constant change they move after so long all the same

@@ -23,9 +23,10 @@ from kcl_py.events import (
     ServiceTrouble,
     ShardFinished,
 )
-from kcl_py.runtime.desk import Desk
-from kcl_py.runtime.hand_off import HandOff
-from kcl_py.runtime.held_lease import HeldLease, Transition
+from kcl_py.runtime.leases.desk import Desk
+from kcl_py.runtime.leases.hand_off import HandOff
+from kcl_py.runtime.leases.held_lease import HeldLease, Transition
+from kcl_py.runtime.leases.succession import may_receive
 from kcl_py.runtime.mailbox import (
     ConfirmEnd,
     EndShard,
@@ -38,7 +39,6 @@ from kcl_py.runtime.mailbox import (
     SaveCheckpoint,
     Yours,
 )
-from kcl_py.runtime.succession import may_receive
 
 
 class Tenure:

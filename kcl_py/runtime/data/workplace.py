@@ -9,10 +9,10 @@ from kcl_py.config import Config
 from kcl_py.interfaces import Stream
 from kcl_py.processor import ProcessorFactory
 from kcl_py.retrying import Sleep
-from kcl_py.runtime.buffer import ByteBudget
-from kcl_py.runtime.deadline import Deadline
+from kcl_py.runtime.data.buffer import ByteBudget
+from kcl_py.runtime.data.deadline import Deadline
+from kcl_py.runtime.emitter import Emitter
 from kcl_py.runtime.mailbox import KeeperLine
-from kcl_py.runtime.user_code import Emitter
 
 
 class Workplace(msgspec.Struct, frozen=True):

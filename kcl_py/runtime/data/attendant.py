@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable
 
 from kcl_py.events import ProcessorFailed, ShardStopped
 from kcl_py.retrying import jittered, retrying
-from kcl_py.runtime.user_code import NotBegun, ProcessorRaised, UserCode
-from kcl_py.runtime.workplace import Workplace
+from kcl_py.runtime.data.user_code import NotBegun, ProcessorRaised, UserCode
+from kcl_py.runtime.data.workplace import Workplace
 
 _FIRST_PAUSE_SECONDS = 0.5
 

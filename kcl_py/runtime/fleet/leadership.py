@@ -16,8 +16,8 @@ from kcl_py.errors import ConditionFailed, RowUnreadable, Throttled
 from kcl_py.events import LeadershipLost, LeadershipTaken, OddRowFound
 from kcl_py.interfaces import LeaseTable
 from kcl_py.retrying import Sleep, jittered, retrying
+from kcl_py.runtime.emitter import Emitter
 from kcl_py.runtime.heartbeat import CLOCK_DRIFT
-from kcl_py.runtime.user_code import Emitter
 
 RENEWALS_PER_FAILOVER = 3
 _UNSETTLED_MAX = 16  # renewals whose answer was lost, and that may land late

@@ -18,11 +18,11 @@ from kcl_py.core.session import Process, Session
 from kcl_py.core.table import TableSnapshot
 from kcl_py.errors import TROUBLE
 from kcl_py.interfaces import LeaseTable
-from kcl_py.runtime.leadership import Leadership
-from kcl_py.runtime.observer import Observer
-from kcl_py.runtime.planner import IDLE_SECONDS, Planner
+from kcl_py.runtime.emitter import Emitter
+from kcl_py.runtime.fleet.leadership import Leadership
+from kcl_py.runtime.fleet.observer import Observer
+from kcl_py.runtime.fleet.planner import IDLE_SECONDS, Planner
 from kcl_py.runtime.trouble import through_trouble
-from kcl_py.runtime.user_code import Emitter
 
 OBSERVE_SECONDS = 1.0  # between two looks at the entries; in large fleets a hundredth of it for every worker
 PLAN_SECONDS = 5.0  # between two looks at the whole table

@@ -1,0 +1,1 @@
+"""The data plane: from a lease to a processor's batches, in the loop of whoever started the worker."""
