@@ -12,12 +12,13 @@ from kcl_py.interfaces import LeaseTable
 from kcl_py.runtime.discovery import Discovery
 from kcl_py.runtime.emitter import Emitter
 
-FIRST_PAUSE_SECONDS, PAUSE_SECONDS_MAX = 0.5, 8.0  # a parent may have hours of backlog, and each question is a read
+PAUSE_SECONDS_MIN, PAUSE_SECONDS_MAX = 0.5, 8.0  # a parent may have hours of backlog, and each question is a read
+PAUSE_SHARE = 1 / 4  # of the time that was waited: who waits briefly is not kept waiting
 
 
 class _Waiting(msgspec.Struct):
     gate: Gate  # as last told
-    pause_seconds: float
+    since: float
     rests_until: float
 
 
@@ -42,12 +43,12 @@ class Gatekeeper:
         before = self._waiting.pop(lease.key, None)
         if gate.is_open:
             return True
-        pause_seconds = FIRST_PAUSE_SECONDS
-        if before is not None and before.gate == gate:
-            pause_seconds = min(before.pause_seconds * 2, PAUSE_SECONDS_MAX)
-        else:
+        now = self._clock()
+        since = before.since if before is not None else now
+        if before is None or before.gate != gate:
             self._emit(ShardWaiting(shard_id=lease.key, parents=gate.parents))
-        self._waiting[lease.key] = _Waiting(gate, pause_seconds, self._clock() + pause_seconds)
+        pause_seconds = min(max(PAUSE_SECONDS_MIN, (now - since) * PAUSE_SHARE), PAUSE_SECONDS_MAX)
+        self._waiting[lease.key] = _Waiting(gate, since, now + pause_seconds)
         return False
 
     @property
