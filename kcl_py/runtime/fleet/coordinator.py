@@ -29,6 +29,7 @@ PLAN_SECONDS = 5.0  # between two looks at the whole table
 TURNS_PER_FAILOVER = 4  # a gap of half a failover time between two looks would restart every observation
 STRATEGIES = {"weight": by_weight, "lease_count": by_lease_count}
 STUCK_SECONDS_MIN, STUCK_FAILOVERS = 60.0, 3  # a leader that makes no round for so long lets others try
+BLIND_TURNS_MAX = 2
 _CHECKPOINTS_TO_IDLE = 3
 
 
@@ -89,6 +90,7 @@ class Coordinator:
         self._read_at = float("-inf")  # when the table was read for it last, with or without an answer
         self._is_plan_due = True
         self._planning: asyncio.Task[object] | None = None
+        self._blind_turns = 0  # since the entries could be read last
         self._turn = asyncio.Lock()
 
     @property
@@ -156,7 +158,11 @@ class Coordinator:
         else:
             try:
                 self._is_plan_due |= await observer.look_at_entries()
+                self._blind_turns = 0
             except TROUBLE:
+                self._blind_turns += 1
+                if self._blind_turns < BLIND_TURNS_MAX:
+                    raise  # more reading would not help a table that is throttled for a moment
                 await observer.look_at_table()  # an observer that cannot read the entries sees them all the same
         observer.note_namesakes(me)
         self._is_plan_due |= await observer.revoke_gone(me.key)

@@ -140,15 +140,17 @@ class Observer:
         self._revoked_since = {key: self._revoked_since.get(key, now) for key in sorted(revoked)}
         old = [key for key, since in self._revoked_since.items() if now - since > FORGET_REVOKED_SECONDS]
         for key in old[:DELETIONS_MAX]:
+            session = self.sessions.pop(key, None)  # whatever comes of it: the next scan shows those that still stand
+            if session is None:
+                continue
             try:
-                await self._table.write_session(self.sessions[key], None)
+                await self._table.write_session(session, None)
             except ConditionFailed:
                 continue
             except TROUBLE as trouble:  # a leftover harms nobody; the looks must go on
                 self._emit(ServiceTrouble(operation="delete a revoked entry", reason=str(trouble)))
                 self._forget_again_at = now + FORGET_REVOKED_SECONDS
                 return
-            del self.sessions[key]
 
     @property
     def _membership(self) -> frozenset[tuple[str, bool]]:
@@ -187,14 +189,16 @@ class Observer:
 
     async def _revoke(self, key: str, reason: str) -> bool:
         """Revoke a session if a consistent read still shows the beat that was judged."""
-        judged = self.sessions[key]
+        judged = self.sessions.get(key)
+        if judged is None:
+            return False  # a scan that ran beside has shown more
         try:
             fresh = await self._table.session(key)
         except RowUnreadable:
             return False
         if fresh is None:
             self._absent.add(key)
-            del self.sessions[key]
+            self.sessions.pop(key, None)
             return True
         if not fresh.is_revoked:
             if fresh.beat != judged.beat:
