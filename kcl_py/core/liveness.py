@@ -8,7 +8,7 @@ every window begins anew, so that a throttled table or a suspended machine does 
 import msgspec
 
 LOOK_GAP = 1 / 2  # of the failover time: a longer gap between two looks hides who beat in between
-OWN_WRITE_GAP = 1 / 2  # as long as this no beat of ours landed, where a third is usual: others may be held up as well
+OWN_WRITE_GAP = 2 / 3  # as long as this no beat of ours landed, where a third is usual: others may be held up as well
 
 
 class _Window(msgspec.Struct):
