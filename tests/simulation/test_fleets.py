@@ -150,7 +150,7 @@ def throttled(operations: tuple[Operation | None, ...]) -> Scenario:
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_a_table_that_throttles_everybody_for_two_failover_times_moves_no_lease(seed, operations):
     history = lawful(throttled(operations), seed)
-    begin, end = history.troubles[0]
+    begin, end, _ = history.troubles[0]
     assert sum(moves(history, begin, end + 3 * FAILOVER_SECONDS).values()) == 0
 
 

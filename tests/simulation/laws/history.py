@@ -145,9 +145,9 @@ class History:
     # -- when things went wrong ---------------------------------------------------------------------------------------
 
     @cached_property
-    def troubles(self) -> list[tuple[float, float]]:
-        """From when to when something was wrong with the doors."""
-        return [(entry.at, trouble.until) for entry, trouble in self.log.of(Trouble)]
+    def troubles(self) -> list[tuple[float, float, str]]:
+        """From when to when what was wrong with the doors."""
+        return [(entry.at, trouble.until, trouble.what) for entry, trouble in self.log.of(Trouble)]
 
     @cached_property
     def membership_changes(self) -> list[tuple[float, str]]:
@@ -155,9 +155,17 @@ class History:
         kinds = (Joined, Crashed, Paused, Resumed, Leaving, Left, Failed)
         return [(entry.at, entry.worker) for entry, _ in self.log.of(*kinds)]
 
-    def is_calm(self, begin: float, end: float) -> bool:
-        """True if no door misbehaved between these instants, and none had just before."""
-        return not any(start <= end and until + self.failover_seconds >= begin for start, until in self.troubles)
+    def is_calm(self, begin: float, end: float, *, but: str = "") -> bool:
+        """True if no door misbehaved between these instants, and none had just before.
+
+        Args:
+            begin, end: on the log's clock.
+            but: this trouble does not count.
+        """
+        return not any(
+            start <= end and until + self.failover_seconds >= begin and what != but
+            for start, until, what in self.troubles
+        )
 
 
 def worker_of(session_key: str) -> str:

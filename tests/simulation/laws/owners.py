@@ -3,7 +3,7 @@
 from collections import defaultdict
 
 from kcl_py.core.lease import Lease
-from kcl_py.events import LeaseHandedOver
+from kcl_py.events import LeaseHandedOver, LeasePickedUp
 from tests.simulation.facts import Delivered, Done, Entry, Leaving, Position, RowWritten
 from tests.simulation.laws.history import History, worker_of
 
@@ -94,13 +94,16 @@ def few_repeats(history: History, records_max: int) -> list[str]:
 
 def none_when_asked(history: History) -> list[str]:
     """S8: nothing is repeated after a hand-off or an orderly leave, if no door misbehaved and no batch was cut."""
-    delivered: defaultdict[str, dict[Position, int]] = defaultdict(dict)
+    delivered: defaultdict[str, dict[Position, int]] = defaultdict(dict)  # under which token last
     in_flight: defaultdict[str, int] = defaultdict(int)
-    clean: dict[str, Entry] = {}  # shards that were passed on with nothing open
+    epochs: dict[tuple[str, str], int] = {}  # the last token of a shard at a worker
+    clean: dict[str, tuple[Entry, int | None]] = {}  # shards that were passed on with nothing open, and whose epoch
     broken = []
     leaving_since: dict[str, float] = {}
-    for entry, what in history.log.of(Delivered, Done, RowWritten, Leaving, LeaseHandedOver):
-        if isinstance(what, LeaseHandedOver):
+    for entry, what in history.log.of(Delivered, Done, RowWritten, Leaving, LeaseHandedOver, LeasePickedUp):
+        if isinstance(what, LeasePickedUp):
+            epochs[what.shard_id, entry.worker] = what.fencing_token
+        elif isinstance(what, LeaseHandedOver):
             if what.is_forced:
                 clean.pop(what.shard_id, None)
         elif isinstance(what, Leaving):
@@ -109,20 +112,20 @@ def none_when_asked(history: History) -> list[str]:
             in_flight[what.shard_id] -= 1
         elif isinstance(what, RowWritten):
             began = leaving_since.get(entry.worker, entry.at) - 1
-            if _is_passed_on(entry, what) and not in_flight[what.key] and history.is_calm(began, entry.at):
-                clean[what.key] = entry
+            is_calm = history.is_calm(began, entry.at, but="far")  # however slow the doors are
+            if _is_passed_on(entry, what) and not in_flight[what.key] and is_calm:
+                clean[what.key] = entry, epochs.get((what.key, entry.worker))
         elif isinstance(what, Delivered):
             in_flight[what.shard_id] += 1
             of_shard = delivered[what.shard_id]
-            if what.shard_id in clean:
-                again = [put.position for put in what.records if of_shard.get(put.position, what.token) < what.token]
-                if again:
-                    left = clean[what.shard_id]
-                    broken.append(
-                        f"{entry.at:.3f} {entry.worker} repeats {again[0]} of {what.shard_id}, which {left.worker} "
-                        f"passed on at {left.at:.3f}"
-                    )
-                del clean[what.shard_id]
+            left, token = clean.pop(what.shard_id, (entry, None))
+            # what an earlier epoch left open is not the giver's to answer for
+            again = [put.position for put in what.records if of_shard.get(put.position) == token]
+            if token is not None and again:
+                broken.append(
+                    f"{entry.at:.3f} {entry.worker} repeats {again[0]} of {what.shard_id}, which {left.worker} "
+                    f"passed on at {left.at:.3f}"
+                )
             for put in what.records:
                 of_shard[put.position] = what.token
     return broken
