@@ -242,16 +242,16 @@ _PREFACE = f"""
 Capacity units per minute of a fleet that has settled, at the default failover time of 10 s, with checkpoints every 5 s.
 `python -m tests.simulation.cost > docs/cost.md` makes this page, in about five minutes.
 
-In short: we write per worker, the Java KCL writes per lease; and we read more, so that a hand-over takes about a second
-and a takeover little more than the failover time. Writes are fewer than Java's as soon as there are more leases than
-workers. Reads are more in every row. At five reads for the price of one write (check your region's price list) the sum
-is below Java's from about {LEASES_PER_WORKER:.0f} leases per worker on; with fewer leases per worker Java's is lower.
+In short: checkpoints apart, we write per worker, and the Java KCL per lease. So our writes are fewer as soon as there
+are more leases than workers. Our reads are more in every row, and on purpose: a hand-over takes about a second, and a
+takeover little more than the failover time. At five reads for the price of one write (check your region's price list)
+the sum is below Java's from about {LEASES_PER_WORKER:.0f} leases per worker on. With fewer, Java's is.
 
 ## What it consists of
 
-* A worker costs about {WORKER_WRITES:.0f} WCU and {WORKER_READS:.0f} RCU a minute, whatever it holds: a beat every
-  third of the failover time; a look at the lock and a question to the index every second (about 90 RCU together, 1.5 a
-  second); and its entry, which leader and standby both read every second (60 RCU).
+* A worker costs about {WORKER_WRITES:.0f} WCU and {WORKER_READS:.0f} RCU a minute, whatever it holds:
+  a beat every third of the failover time; a look at the lock and a question to the index every second (about 90 RCU
+  together, 1.5 a second); and its entry, which leader and standby both read every second (60 RCU).
 * A lease costs about {LEASE_READS:.1f} RCU a minute: leader and standby scan the table every 5 s. With progress it
   costs one WCU per checkpoint interval. Without it costs no write, but for shards that once had records: they note
   every ten minutes that they missed nothing (0.1 WCU a minute; the idle shards below never had any).
