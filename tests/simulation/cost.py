@@ -240,7 +240,7 @@ _PREFACE = f"""
 # What a fleet asks of DynamoDB
 
 Capacity units per minute of a fleet that has settled, at the default failover time of 10 s, with checkpoints every 5 s.
-`python -m tests.simulation.cost > docs/cost.md` makes this page, in about five minutes.
+`python -m tests.simulation.cost > docs/cost.md` makes this page, in about four minutes.
 
 In short: checkpoints apart, we write per worker, and the Java KCL per lease. So our writes are fewer as soon as there
 are more leases than workers. Our reads are more in every row, and on purpose: a hand-over takes about a second, and a

@@ -1,6 +1,7 @@
 """What fleet.md, section 9, and cost.md say of the cost, counted."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
@@ -11,12 +12,14 @@ from tests.simulation.cost import (
     MINUTE_SECONDS,
     WORKER_READS,
     WORKER_WRITES,
+    document,
     java,
     moved,
     native,
 )
 from tests.simulation.simulation import Simulation, simulated
 
+PAGE = Path(__file__).parents[2] / "docs" / "cost.md"
 FAILOVER_SECONDS = 10.0
 BEATS = MINUTE_SECONDS / (FAILOVER_SECONDS / 3)
 BEATS_MAX = BEATS / 0.9 + 1  # they are jittered
@@ -83,3 +86,7 @@ def test_the_sum_is_below_javas_with_more_leases_per_worker_than_the_page_says_a
         assert (ours.as_writes < theirs.as_writes) is is_cheaper
         assert ours.read_units > theirs.read_units
         assert ours.written_units < theirs.written_units
+
+
+def test_the_page_says_what_the_command_prints():
+    assert PAGE.read_text().startswith(next(document()) + "\n")
