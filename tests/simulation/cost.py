@@ -273,7 +273,8 @@ the sum is below Java's from about {LEASES_PER_WORKER:.0f} leases per worker on.
 ## How it is counted
 
 * Ours is counted call by call in the simulation: the shipped workers in virtual time, for a minute; busy fleets of
-  1,000 leases for {STRETCH_SECONDS:.0f} s, times {MINUTE_SECONDS / STRETCH_SECONDS:.0f}. Nothing else of ours in the tables is computed.
+  1,000 leases for {STRETCH_SECONDS:.0f} s, times {MINUTE_SECONDS / STRETCH_SECONDS:.0f}.
+  Nothing else of ours in the tables is computed.
 * Java's is computed from kcl-protocol.md, sections 3.1 to 3.8, at the same failover time and checkpoint interval. WCU:
   each lease renewed every 3.308 s, each worker's metrics and the lock every 30 s, checkpoints of busy shards. RCU: each
   worker looks at the lock every 30 s and asks the index every 9.975 s, the leader scans every 20 s. Its auditor is left
