@@ -12,6 +12,8 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any, Self
 
+from kcl_py.errors import ConfigError
+
 HARD_EXIT_CODE = 130
 STUCK_EXIT_CODE = 1
 SAME_SIGNAL_SECONDS = 0.5  # a terminal or `timeout` may deliver one signal twice, to the process and to its group
@@ -26,6 +28,9 @@ class StopSignals:
         on_stop: called at the first signal, in the main thread; must return at once.
         on_stuck: called by the watchdog when the block has not ended `grace_seconds` after the first signal; may block.
         grace_seconds: how long a drain may take, everything included.
+
+    Raises:
+        ConfigError: entered in another thread than the main one.
     """
 
     def __init__(self, on_stop: Callable[[], None], on_stuck: Callable[[], None], grace_seconds: float) -> None:
@@ -38,6 +43,11 @@ class StopSignals:
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
+        if threading.current_thread() is not threading.main_thread():
+            raise ConfigError(
+                "run() installs signal handlers, which only the main thread may do: call it there, or use "
+                "`async with Worker(...)` in an event loop of any thread"
+            )
         # started here and not in the handler, which may interrupt any code, also that which starts threads
         threading.Thread(target=self._watch, name="kcl-py watchdog", daemon=True).start()
         self._before = {number: signal.signal(number, self._receive) for number in _SIGNALS}

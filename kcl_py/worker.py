@@ -166,7 +166,7 @@ class Worker:
             factory=self._factory,
             line=line,
             budget=ByteBudget(config.buffer_bytes_max),
-            deadline=Deadline(host.boottime),
+            deadline=Deadline(host.boottime, self._emit),
             emit=self._emit,
             clock=host.boottime,
             has_read=asyncio.Event(),

@@ -10,6 +10,8 @@ from kcl_py.events.event import (
     ShardEvent,
 )
 from kcl_py.events.fleet import (
+    DeliveryPaused,
+    DeliveryResumed,
     HandOffOpened,
     HashRangeHole,
     LeadershipLost,
@@ -17,6 +19,7 @@ from kcl_py.events.fleet import (
     LeaseAssigned,
     LeaseRemoved,
     MembershipChanged,
+    NobodyHasRoom,
     OddRowFound,
     SameWorkerId,
     ServiceTrouble,
@@ -59,6 +62,8 @@ __all__ = [
     "BatchDone",
     "CheckpointOverdue",
     "CheckpointWritten",
+    "DeliveryPaused",
+    "DeliveryResumed",
     "Event",
     "HandOffBegun",
     "HandOffCalledOff",
@@ -78,6 +83,7 @@ __all__ = [
     "Listener",
     "MalformedAggregate",
     "MembershipChanged",
+    "NobodyHasRoom",
     "OddRowFound",
     "ProcessorFailed",
     "RecordsMissing",

@@ -57,6 +57,25 @@ class SameWorkerId(Event, frozen=True, kw_only=True):
 
     level: Level = "warning"
     session: str
+    advice: str = "give each worker an id of its own"
+
+
+class NobodyHasRoom(Event, frozen=True, kw_only=True):
+    """Shards are read by nobody, because every worker holds as many as it may."""
+
+    level: Level = "warning"
+    leases: int
+    advice: str = "start another worker, or raise leases_max"
+
+
+class DeliveryPaused(Event, frozen=True, kw_only=True):
+    """No beat has landed for the failover time: processors are not called, because others may own the shards now."""
+
+    level: Level = "warning"
+
+
+class DeliveryResumed(Event, frozen=True, kw_only=True):
+    """A beat has landed again: processors are called."""
 
 
 class LeadershipTaken(Event, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from kcl_py.config import Config
 from kcl_py.core.session import Process, Session
-from kcl_py.errors import CheckpointError, LeaseLost, ServiceUnavailable, Throttled
+from kcl_py.errors import CheckpointError, LeaseLost, ServiceUnavailable, TableMissing, Throttled
 from kcl_py.events import ServiceTrouble, SessionLost, SessionStarted, WorkerReady
 from kcl_py.interfaces import LeaseTable, Stream
 from kcl_py.retrying import Sleep, jittered, retrying
@@ -174,17 +174,26 @@ class Keeper:
             sleep=self._desk.sleep,
         )
         await retry(self._open)
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._keep_session(), name="beat")
-            tasks.create_task(self._rounds.run(), name="rounds")
+        await self._join()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                # from the first moment: to make the rows of a large stream can take longer than the failover time
+                tasks.create_task(self._keep_session(), name="beat")
+                await retry(self._make_rows)
+                tasks.create_task(self._rounds.run(), name="rounds")
+        except* TableMissing as gone:
+            raise TableMissing(
+                f"{gone.exceptions[0]}: it was deleted while it was used. Restore it from a backup; or start again, "
+                "which makes a new one and begins at the start position, so that records repeat or are passed over"
+            ) from None
 
     async def _open(self) -> None:
         listing = await self._discovery.open()  # first: a stream that is not there leaves no table behind
         self._discovery.bind(await self._desk.table.prepare())
         await self._admission.admit(tuple(listing.shards.values()), self._discovery.binding)
         await self._desk.table.equip()
-        if not self._has_joined:
-            await self._join()
+
+    async def _make_rows(self) -> None:
         await self._admission.prove_access(self._heartbeat.key)
         await self._discovery.make_rows(self._may_be_alive)
         self._emit(WorkerReady())

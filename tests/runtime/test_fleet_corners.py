@@ -6,9 +6,22 @@ import pytest
 
 from kcl_py.core.batch import RecordBatch
 from kcl_py.core.checkpoint import TRIM_HORIZON
-from kcl_py.events import HandOffOpened, LeadershipLost, LeadershipTaken, LeaseAssigned, OddRowFound, SessionLost
+from kcl_py.errors import TableMissing
+from kcl_py.events import (
+    DeliveryPaused,
+    DeliveryResumed,
+    HandOffOpened,
+    LeadershipLost,
+    LeadershipTaken,
+    LeaseAssigned,
+    NobodyHasRoom,
+    OddRowFound,
+    SessionLost,
+    SessionRevoked,
+)
 from kcl_py.local.faulty_lease_table import Fault
 from kcl_py.processor import Checkpointer
+from kcl_py.runtime.emitter import Emitter
 from kcl_py.runtime.mailbox import Lost
 from tests.runtime.bench import SHARD_0, BenchWorker, Recording, Site
 from tests.runtime.fleet import joined, rows, seconds_until, shares
@@ -227,5 +240,70 @@ def test_entries_that_cannot_be_deleted_hold_up_no_verdict():
         await seconds_until(is_taken, F + 4)
         workers["a"].table.denies_deletions = False
         await workers["a"].drain()
+
+    run(story())
+
+
+def test_a_large_fleet_that_starts_at_once_on_a_slow_table_revokes_nobody():
+    async def story():
+        site = Site(shards=200)
+        workers = [BenchWorker(site, worker_id=f"w{number}") for number in range(40)]
+        for worker in workers:
+            worker.table.faults.append(Fault(kind="delay", seconds=0.1))
+        await asyncio.sleep(90)
+        assert not [event for worker in workers for event in worker.seen(SessionRevoked)]
+        assert sorted(map(len, (await shares(site)).values())) == [5] * 40
+        await asyncio.gather(*(worker.drain() for worker in workers))
+
+    run(story())
+
+
+def test_shards_that_nobody_may_take_are_told_and_told_again():
+    async def story():
+        site = Site(shards=4)
+        workers = await joined(site, "a", "b", leases_max=1)
+        told = [event.leases for worker in workers.values() for event in worker.seen(NobodyHasRoom)]
+        assert told == [3], "as long as the first worker was alone"
+        await asyncio.sleep(120)
+        later = [event.leases for worker in workers.values() for event in worker.seen(NobodyHasRoom)]
+        assert later[len(told) :] == [2, 2]
+        for worker in workers.values():
+            await worker.drain()
+
+    run(story())
+
+
+def test_an_outage_of_the_table_is_told_once_when_delivery_pauses_and_once_when_it_goes_on():
+    async def story():
+        site = Site()
+        worker = BenchWorker(site)
+        worker.deadline._emit = Emitter([worker.events.append])
+        site.put(3)
+        await asyncio.sleep(3)
+        worker.table.faults.append(Fault(kind="fail"))
+        for _ in range(30):
+            site.put(1)
+            await asyncio.sleep(1)
+        assert len(worker.seen(DeliveryPaused)) == 1
+        assert not worker.seen(DeliveryResumed)
+        worker.table.faults.clear()
+        await asyncio.sleep(20)
+        assert (len(worker.seen(DeliveryPaused)), len(worker.seen(DeliveryResumed))) == (1, 1)
+        assert len(site.payloads()) == 33
+        await worker.drain()
+
+    run(story())
+
+
+def test_a_table_that_is_deleted_while_it_is_used_ends_the_worker_with_advice():
+    async def story():
+        site = Site()
+        worker = BenchWorker(site)
+        await asyncio.sleep(3)
+        site.memory.drop()
+        await asyncio.sleep(5)
+        assert isinstance(worker.failure, TableMissing)
+        assert "deleted while it was used" in str(worker.failure)
+        await worker.drain()
 
     run(story())

@@ -23,7 +23,7 @@ from kcl_py.errors import (
     StreamNotFound,
     Throttled,
 )
-from kcl_py.events import RecordsMissing, ServiceTrouble
+from kcl_py.events import Level, RecordsMissing, ServiceTrouble
 from kcl_py.interfaces import Page, Stream
 from kcl_py.retrying import Sleep, jittered, retrying
 from kcl_py.runtime.data.buffer import PageBuffer
@@ -31,6 +31,7 @@ from kcl_py.runtime.data.pace import Pace
 from kcl_py.runtime.emitter import Emitter
 
 _PAUSE = jittered(0.3, 10.0)
+USUAL_THROTTLES = 4  # in a row, about four seconds
 _TRANSIENT = (Throttled, ServiceUnavailable, CredentialsError, EncryptionKeyError, StreamNotFound)
 
 
@@ -189,8 +190,11 @@ class Poller:
         errors = (*_TRANSIENT, AccessDenied) if self._has_read.is_set() else _TRANSIENT
         return retrying(*errors, pause=_PAUSE, on_retry=self._note, sleep=self._sleep)
 
-    def _note(self, error: BaseException, _attempt: int, _pause: float) -> None:
-        self._emit(ServiceTrouble(operation="read", reason=str(error), shard_id=self._shard_id))
+    def _note(self, error: BaseException, attempt: int, _pause: float) -> None:
+        # beside any other reader of the shard a throttle now and then is no trouble
+        is_usual = isinstance(error, Throttled) and attempt <= USUAL_THROTTLES
+        level: Level = "debug" if is_usual else "warning"
+        self._emit(ServiceTrouble(level=level, operation="read", reason=str(error), shard_id=self._shard_id))
         if isinstance(error, StreamNotFound):
             self._report_missing()
 

@@ -96,7 +96,8 @@ class Coordinator:
     @property
     def turn_seconds(self) -> float:
         """From one turn to the next."""
-        observe_seconds = max(OBSERVE_SECONDS, OBSERVE_SECONDS * len(self.observer.sessions) / 100)
+        workers = len(self.observer.living) if self.is_observing else 0
+        observe_seconds = max(OBSERVE_SECONDS, OBSERVE_SECONDS * workers / 100)
         return min(observe_seconds, self._config.failover_seconds / TURNS_PER_FAILOVER) * self._rng.uniform(0.9, 1.0)
 
     @property

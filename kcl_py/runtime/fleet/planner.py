@@ -15,7 +15,7 @@ from kcl_py.core.lineage import Lineage
 from kcl_py.core.session import Session
 from kcl_py.core.table import TableSnapshot
 from kcl_py.errors import ConditionFailed
-from kcl_py.events import HandOffOpened, LeaseAssigned, MembershipChanged
+from kcl_py.events import HandOffOpened, LeaseAssigned, MembershipChanged, NobodyHasRoom
 from kcl_py.interfaces import LeaseTable
 from kcl_py.runtime.emitter import Emitter
 from kcl_py.runtime.fleet.observer import Observer
@@ -29,6 +29,7 @@ PICK_UP_SECONDS_EACH = 0.05  # on top, for every lease that its owner has still 
 MISSES_MAX = 2  # so often a lease may be assigned to somebody who does not pick it up
 DEAF_SECONDS, DEAF_SECONDS_MAX = 300.0, 3600.0  # such a worker is given nothing for so long, doubling, if others can
 IDLE_SECONDS = 60.0  # a lease without progress for so long weighs as an idle one
+TELL_AGAIN_SECONDS = 60.0  # that nobody has room for some leases
 WRITES_AT_ONCE = 4  # of the threads for rows: checkpoints go beside them
 HAND_OFFS_MIN = 16  # that a round may open, or a tenth of the leases
 
@@ -84,6 +85,7 @@ class Planner:
     def forget(self) -> None:
         """Begin anew, as a new leader does."""
         self._members: frozenset[str] = frozenset()
+        self._tell_left_over_at = float("-inf")
         self._changed_at = self._burst_began_at = float("-inf")
         self._burst = 0
         self._moved: dict[str, tuple[int, float]] = {}  # which burst, and when
@@ -102,10 +104,19 @@ class Planner:
         now = self._clock()
         self._note_membership(now)
         leases = {lease.key: lease for lease in snapshot.leases if not lease.is_finished and lease.is_owner_native}
-        moves = self._strategy(self._fleet(leases, self._lineage(snapshot), now))
+        fleet = self._fleet(leases, self._lineage(snapshot), now)
+        moves = self._strategy(fleet)
+        self._note_left_over(fleet, moves, now)
         await in_parallel((self._make(move, leases[move.key], me) for move in moves), at_once=WRITES_AT_ONCE)
         if self.settles_at <= now and not self._is_quiet(now):
             self._begin_burst(now)  # it was the one round that constant change is granted
+
+    def _note_left_over(self, fleet: Fleet, moves: tuple[Move, ...], now: float) -> None:
+        placed = {move.key for move in moves}
+        left = sum(view.owner is None and not view.is_waiting and view.key not in placed for view in fleet.leases)
+        if left and now >= self._tell_left_over_at:
+            self._tell_left_over_at = now + TELL_AGAIN_SECONDS
+            self._emit(NobodyHasRoom(leases=left))
 
     # -- what is planned ------------------------------------------------------------------------------------------
 
