@@ -7,11 +7,12 @@ import msgspec
 
 from kcl_py.core.lease import Lease
 from kcl_py.core.position import ReadFrom
-from kcl_py.errors import ConfigError, KclError
-from kcl_py.interfaces import Stream
+from kcl_py.errors import ConfigError, KclError, Throttled
+from kcl_py.interfaces import Page, Stream
 
 _SHARDS_AT_ONCE_MAX = 8
 _MEASURE_SECONDS_MAX = 30.0
+_THROTTLED_PAUSES_SECONDS = (0.25, 0.35, 0.45)  # a shard's five reads a second are the worker's first
 _LATE = f"the stream did not answer within {_MEASURE_SECONDS_MAX:g} s"
 
 
@@ -90,11 +91,25 @@ async def _behind_ms(stream: Stream, lease: Lease, turns: asyncio.Semaphore) -> 
         position = ReadFrom.resuming(lease.checkpoint, lease.start_at_ms)
     except ValueError as error:
         return str(error)
-    async with turns:
-        try:
-            # a number is opened inclusively: what this reads is the record done last, and the answer counts from there
-            page = await stream.read(await stream.open(lease.key, position), 1)
-        except KclError as error:
-            return str(error)
+    try:
+        page = await _read_patiently(stream, lease.key, position, turns)
+    except KclError as error:
+        return str(error)
     behind_ms = page.millis_behind_latest
     return "the answer does not say" if behind_ms is None else behind_ms
+
+
+async def _read_patiently(stream: Stream, shard_id: str, position: ReadFrom, turns: asyncio.Semaphore) -> Page:
+    """Read one record; what is throttled is tried again for about a second."""
+    for pause_seconds in _THROTTLED_PAUSES_SECONDS:
+        try:
+            return await _read(stream, shard_id, position, turns)
+        except Throttled:
+            await asyncio.sleep(pause_seconds)
+    return await _read(stream, shard_id, position, turns)
+
+
+async def _read(stream: Stream, shard_id: str, position: ReadFrom, turns: asyncio.Semaphore) -> Page:
+    async with turns:
+        # a number is opened inclusively: what this reads is the record done last, and the answer counts from there
+        return await stream.read(await stream.open(shard_id, position), 1)

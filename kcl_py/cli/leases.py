@@ -28,12 +28,12 @@ Show = Callable[[FleetView], None]
 @options_of("application", "table_name", "stream")
 @click.option("--all", "is_all", is_flag=True, help="Show finished shards too, which are only counted otherwise.")
 @click.option(
-    "--lag/--no-lag",
+    "--lag",
     "has_lag",
-    default=True,
-    show_default=True,
+    is_flag=True,
     help="Ask the stream how far each checkpoint is behind. The table does not hold it: this costs one GetRecords per "
-    "unfinished shard and look, out of the five a second that a shard allows. What is not answered shows as ?.",
+    "unfinished shard and look, out of the five a second that a shard allows, so workers may be throttled for it. What "
+    "is throttled here is tried again for about a second; what is not answered then shows as ?.",
 )
 @click.option(
     "--watch",

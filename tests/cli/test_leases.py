@@ -18,7 +18,7 @@ import pytest
 from kcl_py.aws.lease_table import DynamoDBLeaseTable
 from kcl_py.cli import fleet_picture
 from kcl_py.cli.fleet_view import BeatWatch, FleetView
-from kcl_py.cli.lag import LagMeter
+from kcl_py.cli.lag import LagMeter, Lags
 from kcl_py.cli.leases import Watcher
 from kcl_py.core.checkpoint import LATEST, SHARD_END, TRIM_HORIZON, Checkpoint
 from kcl_py.core.leadership import LeaderLock
@@ -249,6 +249,37 @@ async def test_only_a_few_shards_are_asked_at_once() -> None:
     assert 1 < stream.asking_max <= 8
 
 
+class BusyStream(SlowStream):
+    """Throttles the first reads."""
+
+    def __init__(self, answers: dict[str, int | KclError | None], throttles: int) -> None:
+        super().__init__(answers)
+        self.throttles = throttles
+
+    async def read(self, iterator: str, limit: int) -> Page:
+        self.throttles -= 1
+        if self.throttles >= 0:
+            raise Throttled("slow down")
+        return await super().read(iterator, limit)
+
+
+@pytest.mark.parametrize(("throttles", "behind_ms", "trouble"), [(3, 7, None), (4, None, "slow down")])
+def test_a_throttled_read_is_tried_again_for_about_a_second(
+    throttles: int, behind_ms: int | None, trouble: str | None
+) -> None:
+    async def measured() -> tuple[Lags, float]:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        stream = BusyStream({lease(1).key: 7}, throttles)
+        return await LagMeter(lambda _: stream, "orders").measure([lease(1)]), loop.time() - began
+
+    lags, seconds = virtual_time.run(measured())
+
+    assert lags.behind_ms.get(lease(1).key) == behind_ms
+    assert lags.trouble == (trouble and f"{lease(1).key}: {trouble}")
+    assert 0.9 < seconds < 1.2
+
+
 @pytest.mark.parametrize(
     ("bindings", "trouble"),
     [
@@ -385,7 +416,7 @@ def test_json_has_every_lease_and_session_under_stable_keys(shell: Shell, table:
         lock=LeaderLock(owner=ANN, version="v", duration_ms=10_000, standby=BOB),
     )
 
-    assert as_json(shell, "--no-lag") == {
+    assert as_json(shell) == {
         "table": "billing",
         "kind": "kcl_py",
         "leader": ANN,
@@ -441,13 +472,21 @@ def test_the_lag_is_asked_of_the_stream_that_the_rows_name(shell: Shell, table: 
         lease(3, checkpoint=SHARD_END, binding=binding),
     )
 
-    found = as_json(shell)
+    found = as_json(shell, "--lag")
 
     behind = [row["behind_ms"] for row in found["leases"]]
     assert behind[0] > 0
     assert behind[1:] == [0, None]
     assert "shardId-000000000002: kinesis:GetShardIterator" in found["lag_trouble"]
-    assert as_json(shell, "--stream", "orders")["leases"][1]["behind_ms"] == 0
+    assert as_json(shell, "--lag", "--stream", "orders")["leases"][1]["behind_ms"] == 0
+
+
+def test_the_stream_is_not_asked_unless_it_is_wanted(shell: Shell, table: Table, kinesis: LocalKinesis) -> None:
+    arn = kinesis.client.describe_stream_summary(StreamName="orders")["StreamDescriptionSummary"]["StreamARN"]
+    table.fill(lease(0, checkpoint=TRIM_HORIZON, binding=Binding(f"{arn}@1", "billing", None)))
+
+    assert as_json(shell)["leases"][0]["behind_ms"] is None
+    assert as_json(shell, "--lag")["leases"][0]["behind_ms"] == 0
 
 
 def test_looking_changes_nothing(shell: Shell, table: Table) -> None:
@@ -502,7 +541,7 @@ def test_a_java_fleets_table_is_shown_for_what_it_is(shell: Shell, table: Table)
         checkpointSubSequenceNumber={"N": "0"},
     )
 
-    result = shell.run("leases", "--application", "billing")
+    result = shell.run("leases", "--application", "billing", "--lag")
 
     assert result.stdout.startswith("lease table billing: Java KCL") or "KCL 1.x or 2.x" in result.stdout
     assert line_about(result.stdout, "shardId-") == ["shardId-000000000000", "held", "java-worker-7", "100", "?", "1"]
@@ -513,21 +552,21 @@ def test_rows_that_do_not_parse_are_named_beside_those_that_do(shell: Shell, tab
     table.fill(lease(1, owner=HOSTILE, held_by=HOSTILE))
     table.put(leaseKey={"S": "shardId-000000000002"}, entityType={"S": "LEASE"}, leaseCounter={"S": "\x1b[2J"})
 
-    result = shell.run("leases", "--application", "billing", "--no-lag")
+    result = shell.run("leases", "--application", "billing")
 
     assert result.exit_code == 0
     assert "does not parse: shardId-000000000002: " in result.stdout
     assert "\\x1b[2Jeve" in result.stdout
     assert "\x1b" not in result.stdout
-    (odd,) = as_json(shell, "--no-lag")["odd_rows"]
+    (odd,) = as_json(shell)["odd_rows"]
     assert odd["key"] == "shardId-000000000002"
 
 
 def test_the_table_may_be_named_apart_from_the_application(shell: Shell, table: Table) -> None:
     table.fill(lease(1))
 
-    assert shell.run("leases", "--table-name", "billing", "--no-lag").exit_code == 0
-    assert shell.run("leases", "--application", "x-app", "--table-name", "billing", "--no-lag").exit_code == 0
+    assert shell.run("leases", "--table-name", "billing").exit_code == 0
+    assert shell.run("leases", "--application", "x-app", "--table-name", "billing").exit_code == 0
 
 
 @pytest.mark.parametrize(
@@ -550,7 +589,7 @@ def test_wrong_usage_is_one_line(shell: Shell, words: tuple[str, ...], message: 
 def test_a_watch_looks_again_until_it_is_interrupted(shell: Shell, table: Table) -> None:
     table.fill(lease(1, owner=ANN, held_by=ANN), sessions=(Session(key=ANN),))
     command = [sys.executable, "-c", "from kcl_py.cli import main; main()", "leases"]
-    words = ["--application", "billing", "--no-lag", "--json", "--watch", "0.5"]
+    words = ["--application", "billing", "--json", "--watch", "0.5"]
     with subprocess.Popen([*command, *words], stdout=subprocess.PIPE, text=True, env=os.environ) as watching:
         assert watching.stdout is not None
         first, second = (json.loads(watching.stdout.readline()) for _ in range(2))
@@ -566,7 +605,7 @@ def test_a_watch_looks_again_until_it_is_interrupted(shell: Shell, table: Table)
 def test_on_a_terminal_a_watch_draws_over_what_it_drew(shell: Shell, table: Table) -> None:
     table.fill(lease(1, owner=HOSTILE, held_by=HOSTILE))
     command = [sys.executable, "-c", "from kcl_py.cli import main; main()", "leases"]
-    words = ["--application", "billing", "--no-lag", "--watch", "0.5"]
+    words = ["--application", "billing", "--watch", "0.5"]
     ours, theirs = os.openpty()
     terminal = os.environ | {"TERM": "xterm", "COLUMNS": "200", "LINES": "50"}
     drawn = b""
