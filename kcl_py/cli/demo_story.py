@@ -139,7 +139,10 @@ class _Demo:
 
     async def _with_another(self, scribe: Scribe) -> None:
         """Worker two joins, gets shards, and is killed."""
-        self._picture.say(f"worker {TWO} joins, a process of its own; shards move once nobody else has joined for 5 s")
+        self._picture.say(
+            f"worker {TWO} joins, a process of its own; shards move in about ten seconds: "
+            "once membership was quiet for 5 s, the plan is made"
+        )
         two = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", demo_worker.__name__, str(scribe.descriptor)),
             stdin=asyncio.subprocess.PIPE,  # closed when this process ends
