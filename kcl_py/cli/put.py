@@ -42,7 +42,8 @@ def command(
 ) -> None:
     """Put records into STREAM, a name or an ARN: each DATA is one record, or, without any, each line of standard input.
 
-    A record whose put is not answered is put again, so it may be there twice; the count is of records that were taken.
+    A record whose put is not answered is put again, so it may be there twice; the count is of records that were taken,
+    and is left out if there are none.
     """
     _check(partition_key, explicit_hash_key)
     from kcl_py.aws.producer import Entry, Producer
@@ -62,7 +63,8 @@ def command(
                 runner.run(producer.put(entries))
         finally:
             runner.run(producer.close())
-            _report(stream, producer.accepted, is_json=is_json)
+            if producer.accepted:
+                _report(stream, producer.accepted, is_json=is_json)
 
 
 def _report(stream: str, records: int, *, is_json: bool) -> None:

@@ -39,7 +39,17 @@ def test_every_line_of_standard_input_is_a_record(shell: Shell, kinesis: LocalKi
 
 
 def test_nothing_on_standard_input_is_nothing_put(shell: Shell, kinesis: LocalKinesis) -> None:
-    assert shell.run("put", "orders", stdin=b"").stdout == "put 0 records into orders\n"
+    result = shell.run("put", "orders", stdin=b"")
+
+    assert (result.exit_code, result.stdout) == (0, "")
+
+
+@pytest.mark.parametrize("words", [(), ("--json",)])
+def test_what_was_not_taken_is_not_counted(shell: Shell, kinesis: LocalKinesis, words: tuple[str, ...]) -> None:
+    result = shell.run("put", "absent", "a", *words)
+
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert "absent" in result.stderr
 
 
 def test_more_lines_than_one_request_takes_are_all_put(shell: Shell, kinesis: LocalKinesis) -> None:
