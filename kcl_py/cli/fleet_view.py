@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Literal, Self
 
 import msgspec
@@ -51,14 +52,14 @@ class SessionView(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         session: its key, `<worker id>@<8 hex>`.
         worker_id: what people call it.
-        state: `revoked` is dead to the fleet.
+        state: `revoked` is dead to the fleet, and stays listed for ten minutes.
         beat: how often it has beaten.
         beat_unchanged_seconds: for how long we have seen this very beat; None after a single look.
         updated_at_seconds: its last beat by its own wall clock, which may be wrong.
         held: leases that it has picked up.
         assigned: leases that it is to pick up, now or when a hand-off is complete.
         leases_max: it wants no more; None = no limit.
-        cpu_percent: its last figure.
+        cpu_percent: its last figure, of the worker's container or else its machine; None for a revoked one.
     """
 
     session: str
@@ -72,11 +73,17 @@ class SessionView(msgspec.Struct, frozen=True, kw_only=True):
     leases_max: int | None
     cpu_percent: float | None
 
+    @property
+    def is_full(self) -> bool:
+        """True if it is given no more leases."""
+        return self.leases_max is not None and self.held + self.assigned >= self.leases_max
+
 
 class FleetView(msgspec.Struct, frozen=True, kw_only=True):
     """One look at a lease table, as JSON has it.
 
     Attributes:
+        at: the instant of the look by our own wall clock, ISO 8601, UTC.
         table: its name.
         kind: whose table it is, in words.
         leader: the session that plans; None if nobody does.
@@ -86,9 +93,12 @@ class FleetView(msgspec.Struct, frozen=True, kw_only=True):
         finished_leases: how many there are, shown or not.
         odd_rows: items that do not parse.
         foreign_entries: keys of what a Java fleet keeps beside the leases.
+        applications: those that the rows name, in order: one, or none in a table that kcl_py did not write.
+        streams: the ARNs that the rows name, likewise.
         lag_trouble: why `behind_ms` is missing somewhere, the first reason; None if it is not, or nobody asked.
     """
 
+    at: str
     table: str
     kind: str
     leader: str | None
@@ -98,6 +108,8 @@ class FleetView(msgspec.Struct, frozen=True, kw_only=True):
     finished_leases: int
     odd_rows: tuple[OddRow, ...]
     foreign_entries: tuple[str, ...]
+    applications: tuple[str, ...]
+    streams: tuple[str, ...]
     lag_trouble: str | None = None
 
     @classmethod
@@ -106,6 +118,7 @@ class FleetView(msgspec.Struct, frozen=True, kw_only=True):
         table: str,
         snapshot: TableSnapshot,
         *,
+        at: datetime,
         is_all: bool = False,
         behind_ms: Mapping[str, int] | None = None,
         lag_trouble: str | None = None,
@@ -116,6 +129,7 @@ class FleetView(msgspec.Struct, frozen=True, kw_only=True):
         Args:
             table: the table's name.
             snapshot: all that stands in it.
+            at: when it was read, UTC.
             is_all: with the finished leases.
             behind_ms: by shard, where the service answered.
             lag_trouble: why it did not, somewhere.
@@ -123,8 +137,10 @@ class FleetView(msgspec.Struct, frozen=True, kw_only=True):
         """
         lineage = Lineage(snapshot.leases, Listings())
         held, assigned = _held_and_assigned(snapshot.leases)
+        bindings = {lease.binding for lease in snapshot.leases if lease.binding is not None}
         lock = snapshot.lock if snapshot.lock is not None and not snapshot.lock.is_released else None
         return cls(
+            at=at.strftime("%Y-%m-%dT%H:%M:%SZ"),
             table=table,
             kind=snapshot.kind.value,
             leader=lock.owner if lock is not None else None,
@@ -143,6 +159,8 @@ class FleetView(msgspec.Struct, frozen=True, kw_only=True):
             finished_leases=sum(lease.is_finished for lease in snapshot.leases),
             odd_rows=snapshot.odd_rows,
             foreign_entries=snapshot.foreign_entries,
+            applications=tuple(sorted({binding.application for binding in bindings})),
+            streams=tuple(sorted({binding.stream.rpartition("@")[0] for binding in bindings})),
             lag_trouble=lag_trouble,
         )
 
@@ -150,6 +168,12 @@ class FleetView(msgspec.Struct, frozen=True, kw_only=True):
     def is_empty(self) -> bool:
         """True if there is nothing to show but the table itself."""
         return not (self.leases or self.finished_leases or self.sessions or self.odd_rows or self.foreign_entries)
+
+    @property
+    def is_full(self) -> bool:
+        """True if there are workers to read shards, and none of them wants another one."""
+        members = [session for session in self.sessions if session.state == "member"]
+        return bool(members) and all(session.is_full for session in members)
 
 
 class BeatWatch:
@@ -211,6 +235,7 @@ def _held_and_assigned(leases: Iterable[Lease]) -> tuple[Counter[str], Counter[s
 
 
 def _session_view(session: Session, held: int, assigned: int, beat_unchanged_seconds: float | None) -> SessionView:
+    cpu_percent = session.cpu_percents[-1] if session.cpu_percents and not session.is_revoked else None
     return SessionView(
         session=session.key,
         worker_id=session.worker_id,
@@ -221,7 +246,7 @@ def _session_view(session: Session, held: int, assigned: int, beat_unchanged_sec
         held=held,
         assigned=assigned,
         leases_max=session.leases_max,
-        cpu_percent=_known(session.cpu_percents[-1]) if session.cpu_percents else None,
+        cpu_percent=_known(cpu_percent),
     )
 
 

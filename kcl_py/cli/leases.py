@@ -4,19 +4,22 @@ import asyncio
 import json
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 
-from kcl_py import stream_names
+from kcl_py import stream_names, table_names
 from kcl_py.cli.fleet_view import BeatWatch, FleetView
 from kcl_py.cli.options import connected, connection_options, options_of, table_to_look_at, verbose_option
 from kcl_py.errors import TROUBLE, AccessDenied, TableMissing
 from kcl_py.printable import printable
 
 if TYPE_CHECKING:
+    from rich.console import Group
+
     from kcl_py.cli.lag import LagMeter
     from kcl_py.interfaces import LeaseTable, Stream
 
@@ -65,14 +68,20 @@ def command(
 
     Nothing is written or created. It takes the permissions to describe and scan the table, and for --lag those to read
     the stream; --stream is needed for that only where the rows do not name it. A table of a Java KCL is shown too.
+
+    A session's last beat is told by the worker's own clock. CPU is that of the worker's container, or else of its
+    machine. Revoked sessions stay listed for ten minutes. --json has full shard ids and session keys.
     """
     name = table_name or application
     if name is None:
         raise click.UsageError("no application is given; use --application, or --table-name where they differ")
+    table_names.check(name, application or "")
     if stream is not None:
         stream_names.check(stream, "--stream")
         connection["region"] = connection["region"] or stream_names.region_of(stream)
-    asyncio.run(_look(name, stream, watch_seconds, connection, is_all=is_all, has_lag=has_lag, is_json=is_json))
+    asyncio.run(
+        _look(name, application, stream, watch_seconds, connection, is_all=is_all, has_lag=has_lag, is_json=is_json)
+    )
 
 
 class Watcher:
@@ -110,12 +119,14 @@ class Watcher:
 
     async def look(self) -> FleetView:
         """One look."""
+        at = datetime.now(UTC)
         snapshot = await self._table.snapshot()
         beats = self._beats.saw(snapshot.sessions, asyncio.get_running_loop().time())
         lags = None if self._meter is None else await self._meter.measure(snapshot.leases)
         view = FleetView.of(
             self._name,
             snapshot,
+            at=at,
             is_all=self._is_all,
             behind_ms=None if lags is None else lags.behind_ms,
             lag_trouble=None if lags is None else lags.trouble,
@@ -136,8 +147,21 @@ class Watcher:
                 show(view)
 
 
+def strangers(view: FleetView, application: str | None, stream: str | None) -> Iterator[str]:
+    """Say which of what was asked for is not what the rows name; reading another's table harms nobody."""
+    others = [name for name in view.applications if application not in (None, name)]
+    if others:
+        yield f"the rows of table {view.table} belong to application {others[0]}, not {application}"
+    is_arn = stream is not None and stream_names.is_arn(stream)
+    names = view.streams if is_arn else tuple(map(stream_names.name_of, view.streams))
+    others = [name for name in names if stream not in (None, name)]
+    if others:
+        yield f"the rows of table {view.table} belong to stream {others[0]}, not {stream}"
+
+
 async def _look(
     name: str,
+    application: str | None,
     stream: str | None,
     watch_seconds: float | None,
     connection: dict[str, Any],
@@ -149,7 +173,12 @@ async def _look(
     table = table_to_look_at(name, **connection)
     meter = _lag_meter(stream, connection) if has_lag else None
     watcher = Watcher(name, table, meter, is_all=is_all)
-    looking = asyncio.ensure_future(_show(watcher, watch_seconds, is_json=is_json))
+
+    def warn(view: FleetView) -> None:
+        for line in strangers(view, application, stream):
+            click.echo(f"kcl-py: {printable(line)}", err=True)
+
+    looking = asyncio.ensure_future(_show(watcher, warn, watch_seconds, is_json=is_json))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, looking.cancel)
@@ -164,17 +193,23 @@ async def _look(
         await table.close()
 
 
-async def _show(watcher: Watcher, watch_seconds: float | None, *, is_json: bool) -> None:
+async def _show(watcher: Watcher, warn: Show, watch_seconds: float | None, *, is_json: bool) -> None:
     await watcher.find()
     view = await watcher.look()
+    warn(view)
     if watch_seconds is not None and sys.stdout.isatty() and not is_json:
         from rich.console import Console
         from rich.live import Live
 
         from kcl_py.cli.fleet_picture import drawn
 
-        with Live(drawn(view), console=Console(), auto_refresh=False, vertical_overflow="crop") as live:
-            await watcher.watch(lambda view: live.update(drawn(view), refresh=True), watch_seconds)
+        console = Console()
+
+        def fitting(view: FleetView) -> "Group":
+            return drawn(view, height_max=console.height)
+
+        with Live(fitting(view), console=console, auto_refresh=False, vertical_overflow="crop") as live:
+            await watcher.watch(lambda view: live.update(fitting(view), refresh=True), watch_seconds)
         return
     show = _echo_json if is_json else _echo_text
     show(view)

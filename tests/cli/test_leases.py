@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import io
 import json
 import os
 import signal
@@ -9,11 +10,13 @@ import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import boto3
 import msgspec
 import pytest
+from rich.console import Console
 
 from kcl_py.aws.lease_table import DynamoDBLeaseTable
 from kcl_py.cli import fleet_picture
@@ -37,6 +40,7 @@ from tests.cli.conftest import LocalKinesis, Shell
 ANN, BOB = "ann@00000001", "bob@00000002"
 HOSTILE = "\x1b[2Jeve\u202e@00000003"
 BINDING = Binding("arn:aws:kinesis:us-east-1:000000000000:stream/orders@1", "billing", None)
+AT = datetime(2023, 11, 14, 22, 13, 30, tzinfo=UTC)
 POSITION = Checkpoint("49590338271490256608559692538361571095921575989136588898", 3)
 
 
@@ -45,7 +49,7 @@ def lease(number: int, **values: Any) -> Lease:
 
 
 def shown(*leases: Lease, is_all: bool = False, **others: Any) -> FleetView:
-    return FleetView.of("billing", TableSnapshot(leases=leases, **others), is_all=is_all)
+    return FleetView.of("billing", TableSnapshot(leases=leases, **others), at=AT, is_all=is_all)
 
 
 def text_of(view: FleetView) -> str:
@@ -75,8 +79,8 @@ def line_about(text: str, start: str) -> list[str]:
 def test_every_unfinished_lease_has_a_state_and_an_owner(row: Lease, state: str, owner: str) -> None:
     view = shown(row, sessions=(Session(key=ANN), Session(key=BOB)))
 
-    text = " ".join(line_about(text_of(view), "shardId-"))
-    assert text == f"shardId-000000000001 {state} {owner} …36588898/3 ? 0".replace("  ", " ")
+    text = " ".join(line_about(text_of(view), "shard 1"))
+    assert text == f"shard 1 {state} {owner} …36588898/3".replace("  ", " ")
 
 
 def test_a_child_waits_for_its_unfinished_parents() -> None:
@@ -84,7 +88,7 @@ def test_a_child_waits_for_its_unfinished_parents() -> None:
     view = shown(lease(1, checkpoint=SHARD_END), lease(2, owner=ANN, held_by=ANN), child)
 
     assert [row.state for row in view.leases] == ["held", "waiting"]
-    assert "waiting  waits for shardId-000000000002  TRIM_HORIZON" in text_of(view)
+    assert "waiting  waits for shard 2  TRIM_HORIZON" in text_of(view)
 
 
 def test_finished_leases_are_counted_and_shown_when_asked_for() -> None:
@@ -105,7 +109,7 @@ def test_a_session_is_told_with_its_leases_and_what_became_of_it() -> None:
             Session(
                 key=ANN, is_leaving=True, leases_max=5, cpu_percents=(10.0, 42.4), updated_at_seconds=1_700_000_000
             ),
-            Session(key=BOB, is_revoked=True, cpu_percents=(-1.0,)),
+            Session(key=BOB, is_revoked=True, cpu_percents=(50.0,)),
         ),
     )
 
@@ -113,7 +117,8 @@ def test_a_session_is_told_with_its_leases_and_what_became_of_it() -> None:
     assert (ann.state, ann.held, ann.assigned, ann.leases_max, ann.cpu_percent) == ("leaving", 2, 0, 5, 42.4)
     assert (bob.state, bob.held, bob.assigned, bob.leases_max, bob.cpu_percent) == ("revoked", 0, 2, None, None)
     text = text_of(view)
-    assert line_about(text, ANN) == f"{ANN} leaving 2023-11-14 22:13:20Z 2 0 5 42 %".split()
+    assert line_about(text, "ann ") == ["ann", "leaving", "22:13:20Z", "2", "0", "5", "42", "%"]
+    assert line_about(text, "bob ") == ["bob", "revoked", "1970-01-01", "0", "2"]
     assert "handing over  ann (leaving) -> bob (revoked)" in text
 
 
@@ -121,17 +126,102 @@ def test_sessions_that_share_a_worker_id_are_told_apart() -> None:
     other = "ann@00000009"
     view = shown(lease(1, owner=ANN, held_by=ANN), sessions=(Session(key=ANN), Session(key=other), Session(key=BOB)))
 
-    assert line_about(text_of(view), "shardId-")[2] == ANN
+    assert line_about(text_of(view), "shard 1")[3] == ANN
 
 
 def test_the_leader_and_its_standby_are_named_while_somebody_leads() -> None:
     lock = LeaderLock(owner=ANN, version="v", duration_ms=10_000, standby=BOB)
     view = shown(lease(1), lock=lock)
 
-    assert "leads: ann, stands by: bob" in text_of(view)
+    assert "leads: ann, standby: bob" in text_of(view)
     assert (view.leader, view.standby) == (ANN, BOB)
-    assert "leads: nobody, stands by: nobody" in text_of(shown(lease(1)))
+    assert "leads: nobody, standby: none" in text_of(shown(lease(1)))
     assert shown(lease(1), lock=msgspec.structs.replace(lock, is_released=True)).leader is None
+
+
+LONG = "ip-10-0-12-34.eu-west-1.compute.internal-48213@00000004"
+
+
+def on_a_terminal(view: FleetView, height_max: int | None = None) -> list[str]:
+    """The lines that a terminal of 80 columns shows."""
+    text = io.StringIO()
+    console = Console(file=text, width=80, force_terminal=True, color_system=None)
+    console.print(fleet_picture.drawn(view, height_max=height_max))
+    return text.getvalue().splitlines()
+
+
+def test_a_fleet_fits_80_columns_and_hosts_are_told_apart_by_both_ends() -> None:
+    rows = [lease(number, owner=LONG, held_by=LONG, throughput_kbps=1234.5) for number in range(3)]
+    moving = lease(3, owner=BOB, checkpoint_owner=LONG, held_by=LONG, throughput_kbps=9.0, checkpoint=TRIM_HORIZON)
+    sessions = (
+        Session(key=LONG, leases_max=100, cpu_percents=(100.0,), updated_at_seconds=1_700_000_000),
+        Session(key=BOB, is_leaving=True),
+    )
+    snapshot = TableSnapshot(leases=(*rows, moving), sessions=sessions)
+    unchanged = {LONG: 1234.5, BOB: 0.5}
+    view = FleetView.of("billing", snapshot, at=AT, behind_ms={rows[0].key: 10**9}, beats_unchanged=unchanged)
+
+    lines = on_a_terminal(view)
+
+    assert max(map(len, lines)) <= 80
+    assert len(lines) == 3 + 3 + 2 + 3 + 4
+    (session,) = (line for line in lines if line.startswith("ip-10") and "22:13:20Z" in line)
+    assert "…" in session.split()[0]
+    assert session.split()[0].endswith("-48213")
+    assert session.rstrip().endswith("100 %")
+    assert sum("-48213" in line for line in lines) == 4
+
+
+def test_columns_that_would_say_nothing_are_left_out() -> None:
+    text = text_of(shown(lease(1, owner=ANN, held_by=ANN), sessions=(Session(key=ANN),)))
+
+    assert "shard    state  owner  checkpoint" in text.splitlines()
+    assert "session  state   last beat   held  assigned" in [line.rstrip() for line in text.splitlines()]
+
+
+@pytest.mark.parametrize(("height_max", "shards"), [(40, 20), (34, 20), (31, 20), (30, 18), (20, 8), (11, 0), (9, 0)])
+def test_where_a_terminal_is_too_small_leases_are_left_out_and_counted(height_max: int, shards: int) -> None:
+    rows = [lease(number, owner=ANN, held_by=ANN) for number in range(20)]
+    view = shown(*rows, sessions=(Session(key=ANN), Session(key=BOB)))
+
+    lines = on_a_terminal(view, height_max)
+
+    assert len(lines) <= height_max
+    assert [line.split()[0] for line in lines if line.startswith(("ann", "bob"))] == ["ann", "bob"]
+    assert sum("36588898" in line for line in lines) == shards
+    assert (f"… and {20 - shards} more leases" in lines) == (shards < 20)
+
+
+def test_sessions_that_do_not_fit_are_counted_too() -> None:
+    view = shown(lease(1), sessions=tuple(Session(key=f"worker-{number}@0000000a") for number in range(30)))
+
+    lines = on_a_terminal(view, 20)
+
+    assert len(lines) == 20
+    assert sum(line.startswith("worker-") for line in lines) == 12
+    assert lines[-2:] == ["… and 18 more sessions", "… and 1 more lease"]
+
+
+def test_every_look_says_when_it_was() -> None:
+    assert text_of(shown(lease(1))).splitlines()[1] == "at 2023-11-14T22:13:30Z; leads: nobody, standby: none"
+    assert shown().at == "2023-11-14T22:13:30Z"
+
+
+@pytest.mark.parametrize(
+    ("others", "line"),
+    [
+        ((), "2 shards are read by nobody: every worker is at its --leases-max"),
+        ((Session(key=BOB, is_revoked=True), Session(key=LONG, is_leaving=True)), "2 shards are read by nobody"),
+        ((Session(key=BOB, leases_max=1),), None),
+        ((Session(key=BOB),), None),
+    ],
+)
+def test_shards_that_no_worker_may_take_are_told(others: tuple[Session, ...], line: str | None) -> None:
+    rows = (lease(1, owner=ANN, held_by=ANN), lease(2), lease(3))
+    text = text_of(shown(*rows, sessions=(Session(key=ANN, leases_max=1), *others)))
+
+    assert ("read by nobody" in text) == (line is not None)
+    assert (line or "") in text
 
 
 def test_text_from_the_table_cannot_touch_the_terminal() -> None:
@@ -144,6 +234,7 @@ def test_text_from_the_table_cannot_touch_the_terminal() -> None:
             foreign_entries=("[bold]\x07",),
             lock=LeaderLock(owner=HOSTILE, version="v", duration_ms=1, standby=HOSTILE),
         ),
+        at=AT,
         lag_trouble="\x1b[5m",
     )
 
@@ -162,8 +253,8 @@ def test_figures_out_of_any_range_are_shown_all_the_same() -> None:
         sessions=(Session(key=ANN, updated_at_seconds=huge, cpu_percents=(float("nan"),)),),
     )
 
-    assert str(huge) in text_of(view)
-    assert line_about(text_of(view), ANN)[2] == "?"
+    assert view.leases[0].owner_switches == huge
+    assert line_about(text_of(view), "ann ")[2] == "?"
     assert (view.leases[0].throughput_kib_per_second, view.sessions[0].cpu_percent) == (None, None)
 
 
@@ -230,12 +321,11 @@ async def test_what_the_stream_does_not_answer_is_left_open_and_the_rest_is_told
     assert lags.trouble == "shardId-000000000002: no answer"
     assert opened == ["arn:aws:kinesis:us-east-1:000000000000:stream/orders"]
     assert stream.is_closed
-    view = FleetView.of("billing", TableSnapshot(leases=tuple(rows)), behind_ms=lags.behind_ms, lag_trouble="no answer")
-    assert [line.split()[3] for line in fleet_picture.lines(view) if line.startswith("shard")][1:] == [
-        "1.5",
-        "?",
-        "0.0",
-    ]
+    view = FleetView.of(
+        "billing", TableSnapshot(leases=tuple(rows)), at=AT, behind_ms=lags.behind_ms, lag_trouble="no answer"
+    )
+    behind = [line.split()[4] for line in fleet_picture.lines(view) if "36588898" in line]
+    assert behind == ["1.5", "?", "0.0"]
     assert "behind is not known everywhere: no answer" in text_of(view)
 
 
@@ -416,7 +506,11 @@ def test_json_has_every_lease_and_session_under_stable_keys(shell: Shell, table:
         lock=LeaderLock(owner=ANN, version="v", duration_ms=10_000, standby=BOB),
     )
 
-    assert as_json(shell) == {
+    found = as_json(shell)
+    at = datetime.fromisoformat(found.pop("at"))
+
+    assert abs(datetime.now(UTC) - at) < timedelta(minutes=1)
+    assert found == {
         "table": "billing",
         "kind": "kcl_py",
         "leader": ANN,
@@ -451,6 +545,8 @@ def test_json_has_every_lease_and_session_under_stable_keys(shell: Shell, table:
         "finished_leases": 1,
         "odd_rows": [],
         "foreign_entries": [],
+        "applications": ["billing"],
+        "streams": ["arn:aws:kinesis:us-east-1:000000000000:stream/orders"],
         "lag_trouble": None,
     }
 
@@ -527,7 +623,9 @@ def test_an_empty_table_says_so(shell: Shell, table: Table) -> None:
     result = shell.run("leases", "--application", "billing")
 
     assert result.exit_code == 0
-    assert result.stdout.splitlines() == ["lease table billing: empty", "it is empty: no worker has joined yet"]
+    first, second = result.stdout.splitlines()
+    assert first == "lease table billing, empty"
+    assert second.endswith("Z: no worker has joined yet")
 
 
 def test_a_java_fleets_table_is_shown_for_what_it_is(shell: Shell, table: Table) -> None:
@@ -543,8 +641,8 @@ def test_a_java_fleets_table_is_shown_for_what_it_is(shell: Shell, table: Table)
 
     result = shell.run("leases", "--application", "billing", "--lag")
 
-    assert result.stdout.startswith("lease table billing: Java KCL") or "KCL 1.x or 2.x" in result.stdout
-    assert line_about(result.stdout, "shardId-") == ["shardId-000000000000", "held", "java-worker-7", "100", "?", "1"]
+    assert result.stdout.startswith("lease table billing, written by KCL 1.x or 2.x\n")
+    assert line_about(result.stdout, "shard 0") == ["shard", "0", "held", "java-worker-7", "100", "?"]
     assert "behind is not known everywhere: the rows name no stream; name it with --stream" in result.stdout
 
 
@@ -565,14 +663,41 @@ def test_rows_that_do_not_parse_are_named_beside_those_that_do(shell: Shell, tab
 def test_the_table_may_be_named_apart_from_the_application(shell: Shell, table: Table) -> None:
     table.fill(lease(1))
 
-    assert shell.run("leases", "--table-name", "billing").exit_code == 0
-    assert shell.run("leases", "--application", "x-app", "--table-name", "billing").exit_code == 0
+    result = shell.run("leases", "--table-name", "billing")
+
+    assert (result.exit_code, result.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("words", "warning"),
+    [
+        (("--application", "printing"), "belong to application billing, not printing"),
+        (("--stream", "orders-2"), "belong to stream orders, not orders-2"),
+        (("--stream", BINDING.stream.removesuffix("@1").replace("us-east-1", "eu-west-1")), ", not arn:aws:kinesis:eu"),
+        (("--application", "billing", "--stream", "orders"), ""),
+        (("--stream", BINDING.stream.removesuffix("@1")), ""),
+    ],
+)
+def test_rows_of_something_else_than_was_asked_for_are_told(
+    shell: Shell, table: Table, words: tuple[str, ...], warning: str
+) -> None:
+    table.fill(lease(1))
+
+    # the table is here, whatever region an ARN names
+    result = shell.run("leases", "--table-name", "billing", *words, "--region", "eu-west-1")
+
+    assert result.exit_code == 0
+    assert "shard 1" in result.stdout
+    assert result.stderr.count("\n") == bool(warning)
+    assert warning in result.stderr
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         ((), "no application is given; use --application, or --table-name"),
+        (("--application", "f1"), "application, which names the table too, is 'f1'; expected 3 to 255 of"),
+        (("--application", "billing", "--table-name", "t"), "table_name is 't'; expected 3 to 255 of"),
         (("--application", "billing", "--watch", "0"), "--watch"),
         (("--application", "billing", "--stream", "two words"), "--stream is 'two words'"),
         (("--application", "billing", "--endpoint-url", "http://dynamodb.example"), "plain http"),
@@ -620,6 +745,6 @@ def test_on_a_terminal_a_watch_draws_over_what_it_drew(shell: Shell, table: Tabl
     os.close(ours)
 
     assert watching.returncode == 0
-    assert b"shardId-000000000001" in drawn
+    assert b"shard 1" in drawn
     assert b"\\x1b[2Jeve" in drawn
     assert b"\x1b[2J" not in drawn
