@@ -21,6 +21,7 @@ from kcl_py.core.table import TableKind
 from kcl_py.printable import printable
 
 _LINE_WIDTH_MAX = 1_000
+_LEADER_WIDTH_MAX = 30  # two of them on a line of 80
 _COLOURS = {
     "held": "green",
     "assigned": "yellow",
@@ -46,7 +47,8 @@ def drawn(view: FleetView, *, is_plain: bool = False, height_max: int | None = N
         height_max: leave leases out, and then sessions, so that it takes no more lines than these; None for all.
     """
     names = _Names(view)
-    heading, unread, notes = list(_heading(view, names)), _unread(view), list(_notes(view))
+    heading = list(_heading(view, names, _LINE_WIDTH_MAX if is_plain else _LEADER_WIDTH_MAX))
+    unread, notes = _unread(view), list(_notes(view))
     shown = view
     if height_max is not None:
         shown = _fitting(view, height_max - len(heading) - len(unread) - len(notes) - bool(notes))
@@ -90,11 +92,7 @@ class _Name:
         return Measurement(1, max(1, cell_len(self._text)))
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
-        text, width = self._text, options.max_width
-        if cell_len(text) > width:
-            tail = width * 2 // 3
-            text = f"{text[: max(0, width - tail - 1)]}…{text[len(text) - tail :]}"
-        yield Text(text, no_wrap=True, overflow="ellipsis")
+        yield Text(_shortened(self._text, options.max_width), no_wrap=True, overflow="ellipsis")
 
 
 class _Names:
@@ -122,14 +120,22 @@ def _worker_id(key: str) -> str:
     return key.rpartition("@")[0] or key
 
 
-def _heading(view: FleetView, names: _Names) -> Iterator[str]:
+def _shortened(text: str, width: int) -> str:
+    if cell_len(text) <= width:
+        return text
+    tail = width * 2 // 3
+    return f"{text[: max(0, width - tail - 1)]}…{text[len(text) - tail :]}"
+
+
+def _heading(view: FleetView, names: _Names, name_width: int) -> Iterator[str]:
     whose = "empty" if view.kind == TableKind.FRESH.value else f"written by {view.kind}"
     yield f"lease table {printable(view.table)}, {whose}"
     if view.is_empty:
         yield f"at {view.at}: no worker has joined yet"
         return
-    standby = "none" if view.standby is None else names(view.standby)
-    yield f"at {view.at}; leads: {names(view.leader)}, standby: {standby}"
+    yield f"at {view.at}"
+    standby = "none" if view.standby is None else _shortened(names(view.standby), name_width)
+    yield f"leads: {_shortened(names(view.leader), name_width)}, standby: {standby}"
     states = Counter(lease.state for lease in view.leases if lease.state != "finished")
     counts = [f"{count} {_words(state)}" for state, count in sorted(states.items())]
     yield f"leases: {', '.join(counts) or 'none unfinished'}; {view.finished_leases} finished"

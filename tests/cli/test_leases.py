@@ -160,16 +160,17 @@ def test_a_fleet_fits_80_columns_and_hosts_are_told_apart_by_both_ends() -> None
     snapshot = TableSnapshot(leases=(*rows, moving), sessions=sessions)
     unchanged = {LONG: 1234.5, BOB: 0.5}
     view = FleetView.of("billing", snapshot, at=AT, behind_ms={rows[0].key: 10**9}, beats_unchanged=unchanged)
+    view = msgspec.structs.replace(view, leader=LONG, standby=LONG)
 
     lines = on_a_terminal(view)
 
     assert max(map(len, lines)) <= 80
-    assert len(lines) == 3 + 3 + 2 + 3 + 4
+    assert len(lines) == 4 + 3 + 2 + 3 + 4
     (session,) = (line for line in lines if line.startswith("ip-10") and "22:13:20Z" in line)
     assert "…" in session.split()[0]
     assert session.split()[0].endswith("-48213")
     assert session.rstrip().endswith("100 %")
-    assert sum("-48213" in line for line in lines) == 4
+    assert sum("-48213" in line for line in lines) == 1 + 1 + 3  # the hand-off needs its room for both
 
 
 def test_columns_that_would_say_nothing_are_left_out() -> None:
@@ -179,7 +180,7 @@ def test_columns_that_would_say_nothing_are_left_out() -> None:
     assert "session  state   last beat   held  assigned" in [line.rstrip() for line in text.splitlines()]
 
 
-@pytest.mark.parametrize(("height_max", "shards"), [(40, 20), (34, 20), (31, 20), (30, 18), (20, 8), (11, 0), (9, 0)])
+@pytest.mark.parametrize(("height_max", "shards"), [(40, 20), (32, 20), (31, 18), (20, 7), (12, 0), (10, 0)])
 def test_where_a_terminal_is_too_small_leases_are_left_out_and_counted(height_max: int, shards: int) -> None:
     rows = [lease(number, owner=ANN, held_by=ANN) for number in range(20)]
     view = shown(*rows, sessions=(Session(key=ANN), Session(key=BOB)))
@@ -198,12 +199,12 @@ def test_sessions_that_do_not_fit_are_counted_too() -> None:
     lines = on_a_terminal(view, 20)
 
     assert len(lines) == 20
-    assert sum(line.startswith("worker-") for line in lines) == 12
-    assert lines[-2:] == ["… and 18 more sessions", "… and 1 more lease"]
+    assert sum(line.startswith("worker-") for line in lines) == 11
+    assert lines[-2:] == ["… and 19 more sessions", "… and 1 more lease"]
 
 
 def test_every_look_says_when_it_was() -> None:
-    assert text_of(shown(lease(1))).splitlines()[1] == "at 2023-11-14T22:13:30Z; leads: nobody, standby: none"
+    assert text_of(shown(lease(1))).splitlines()[1] == "at 2023-11-14T22:13:30Z"
     assert shown().at == "2023-11-14T22:13:30Z"
 
 
