@@ -49,7 +49,8 @@ def test_the_demo_proves_itself_without_a_terminal_and_without_settings() -> Non
     scenes = ("worker one leads", "worker two is ready", "over to worker two", "is split", "are merged", "is killed")
     assert [story.find(scene) > 0 for scene in scenes] == [True] * len(scenes)
     assert [story.find(scene) for scene in scenes] == sorted(story.find(scene) for scene in scenes)
-    assert re.search(r"worker one picks up shard \d+ at …", story.partition("is killed")[2])
+    # a shard that was born a moment before may have no checkpoint yet
+    assert re.search(r"worker one picks up shard \d+ at (…\d+|TRIM_HORIZON)", story.partition("is killed")[2])
 
 
 def test_without_a_table_to_share_there_is_one_worker_and_the_demo_says_so() -> None:
