@@ -82,7 +82,6 @@ class LeadershipTaken(Event, frozen=True, kw_only=True):
     """This worker plans who holds which lease from now on."""
 
     session: str
-    standby: str | None = None
 
 
 class LeadershipLost(Event, frozen=True, kw_only=True):
