@@ -85,7 +85,9 @@ class TestThisProcess:
         assert here.pid == os.getpid()
         assert here == host.this_process()
 
-    @pytest.mark.parametrize("file", ["sys/kernel/random/boot_id", "self/ns/pid", f"{HERE.pid}/stat"])
+    @pytest.mark.parametrize(
+        "file", ["sys/kernel/random/boot_id", "self/ns/pid", f"{HERE.pid}/stat"], ids=["boot", "pid namespace", "stat"]
+    )
     def test_has_no_name_where_the_kernel_does_not_tell(self, proc: Path, file: str) -> None:
         (proc / file).unlink()
         assert host.this_process(proc) is None
