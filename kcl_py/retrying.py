@@ -3,10 +3,12 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 import tenacity
 
 Sleep = Callable[[float], Awaitable[None]]
+Answer = TypeVar("Answer")
 _SHARED_RANDOM = random.Random()
 
 
@@ -50,7 +52,7 @@ def retrying(
     def stop(state: tenacity.RetryCallState) -> bool:
         return is_over() or (attempts_max is not None and state.attempt_number >= attempts_max)
 
-    return tenacity.AsyncRetrying(
+    return _Retrying(
         retry=tenacity.retry_if_exception_type(errors),
         wait=lambda state: pause(state.attempt_number),
         stop=stop,
@@ -58,3 +60,20 @@ def retrying(
         before_sleep=before_sleep,
         reraise=True,
     )
+
+
+class _Retrying(tenacity.AsyncRetrying):
+    """Tenacity begins with the first failure: its bookkeeping costs more than most calls, and most calls work."""
+
+    async def __call__(self, call: Callable[..., Awaitable[Answer]], *arguments: Any, **options: Any) -> Answer:  # type: ignore[override]
+        try:
+            return await call(*arguments, **options)
+        except Exception as error:  # noqa: BLE001 - judged by tenacity
+            failures = [error]
+
+        async def attempt() -> Answer:
+            if failures:
+                raise failures.pop()
+            return await call(*arguments, **options)
+
+        return await super().__call__(attempt)

@@ -31,7 +31,7 @@ class _Impatient(selectors.DefaultSelector):
     loop: "VirtualTimeLoop"
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        ready = super().select(0)
+        ready = super().select(0) if timeout != 0 else []  # a look at the descriptors can wait until nobody has work
         if not ready and timeout is None:
             raise RuntimeError("every task waits for something that will never happen")
         # an instant passes in any case: a wait that is too short for a timer must not be waited for again and again

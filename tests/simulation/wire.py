@@ -2,7 +2,8 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+import types
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextvars import Context
 from typing import Any, TypeVar, cast
 
@@ -14,7 +15,7 @@ OnSend = Callable[[str, tuple[Any, ...]], None]
 
 
 class Network:
-    """All calls of all workers. Its tasks belong to no worker: what was sent arrives."""
+    """All calls of all workers. Its callbacks belong to no worker: what was sent arrives."""
 
     def __init__(self, context: Context, seed: int) -> None:
         self.latency_seconds = (0.002, 0.02)
@@ -22,29 +23,53 @@ class Network:
         self._dice = random.Random(seed)
         self._under_way: set[asyncio.Task[None]] = set()
 
-    def carry(self, call: Callable[[], Awaitable[Any]]) -> asyncio.Future[Any]:
+    def carry(self, call: Callable[[], Coroutine[Any, Any, Any]]) -> asyncio.Future[Any]:
         """Send a call; the future is its answer."""
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        task = asyncio.get_running_loop().create_task(self._carry(call, answer), context=self._context)
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
+        self._after_a_while(self._arrive, call, answer)
         return answer
 
-    async def _carry(self, call: Callable[[], Awaitable[Any]], answer: asyncio.Future[Any]) -> None:
-        await asyncio.sleep(self._dice.uniform(*self.latency_seconds))
-        error: Exception | None = None
-        result = None
+    def _arrive(self, call: Callable[[], Coroutine[Any, Any, Any]], answer: asyncio.Future[Any]) -> None:
+        """A door that does not wait answers at once; only for one that does, a task is worth its while."""
+        asked = call()
         try:
-            result = await call()
-        except Exception as raised:  # noqa: BLE001 - it is the caller's
-            error = raised
-        await asyncio.sleep(self._dice.uniform(*self.latency_seconds))
-        if answer.done():
-            return
-        if error is not None:
-            answer.set_exception(error)
+            waited_for = asked.send(None)
+        except StopIteration as answered:
+            self._after_a_while(_answer, answer, answered.value, None)
+        except Exception as error:  # noqa: BLE001 - it is the caller's
+            self._after_a_while(_answer, answer, None, error)
         else:
-            answer.set_result(result)
+            task = asyncio.get_running_loop().create_task(self._wait(asked, waited_for, answer), context=self._context)
+            self._under_way.add(task)
+            task.add_done_callback(self._under_way.discard)
+
+    async def _wait(self, asked: Coroutine[Any, Any, Any], waited_for: Any, answer: asyncio.Future[Any]) -> None:
+        try:
+            result = await _the_rest(asked, waited_for)
+        except Exception as error:  # noqa: BLE001 - it is the caller's
+            self._after_a_while(_answer, answer, None, error)
+        else:
+            self._after_a_while(_answer, answer, result, None)
+
+    def _after_a_while(self, callback: Callable[..., None], *arguments: Any) -> None:
+        seconds = self._dice.uniform(*self.latency_seconds)
+        asyncio.get_running_loop().call_later(seconds, callback, *arguments, context=self._context)
+
+
+@types.coroutine
+def _the_rest(asked: Coroutine[Any, Any, Any], waited_for: Any) -> Generator[Any, Any, Any]:
+    """What is left of a coroutine that waits for something already."""
+    yield waited_for
+    return (yield from asked)
+
+
+def _answer(answer: asyncio.Future[Any], result: object, error: Exception | None) -> None:
+    if answer.done():
+        return
+    if error is not None:
+        answer.set_exception(error)
+    else:
+        answer.set_result(result)
 
 
 class Wire:
