@@ -14,7 +14,6 @@ from kcl_py.aws import region as regions
 from kcl_py.aws.async_session import Session, async_session
 from kcl_py.aws.calls import Calls, MalformedAnswer, OnRetry
 from kcl_py.errors import ConfigError, StreamError
-from kcl_py.printable import printable
 
 T = TypeVar("T")
 CONNECT_TIMEOUT_SECONDS = 5.0
@@ -119,7 +118,7 @@ class Connection:
                 try:
                     client = await self._stack.enter_async_context(self._new_client())
                 except ValueError as error:  # what botocore raises, unwrapped, for an endpoint that is no URL
-                    raise ConfigError(f"no Kinesis client can be made: {printable(str(error))}") from None
+                    raise ConfigError(f"no Kinesis client can be made: {endpoint.shown(str(error))}") from None
                 # it may come from the environment or an AWS profile, which `Config` has not seen
                 endpoint.check(
                     client.meta.endpoint_url,

@@ -200,7 +200,7 @@ class _SessionConnection(Connection):
                 try:
                     client = self._session.client("dynamodb", **self._parameters)
                 except ValueError as error:  # botocore's for an address that is none
-                    raise ConfigError(f"the DynamoDB endpoint cannot be used: {error}") from None
+                    raise ConfigError(f"the DynamoDB endpoint cannot be used: {endpoint.shown(str(error))}") from None
                 # it may come from the environment or an AWS profile, which `Config` has not seen
                 endpoint.check(
                     client.meta.endpoint_url,
