@@ -32,6 +32,7 @@ _TOLD = (
     events.ShardFinished,
     events.WorkerReady,
 )
+_KINDS: dict[str, type[Event]] = {kind.__name__: kind for kind in _TOLD}
 
 
 class Processed(msgspec.Struct, frozen=True, tag="processed"):
@@ -60,8 +61,7 @@ class Told(msgspec.Struct, frozen=True, tag="told"):
     @property
     def event(self) -> Event:
         """The event as it was."""
-        kind: type[Event] = getattr(events, self.name)
-        return msgspec.convert(self.values, kind)
+        return msgspec.convert(self.values, _KINDS[self.name])
 
 
 class Killed(msgspec.Struct, frozen=True, tag="killed"):
