@@ -26,6 +26,7 @@ from kcl_py.events import (
     ShardFinished,
     WorkerReady,
 )
+from kcl_py.printable import printable
 
 _RATE_WINDOW_SECONDS = 3.0
 _FRAMES_PER_SECOND = 5
@@ -60,8 +61,8 @@ class Picture:
         self._recent: deque[tuple[float, int]] = deque()
 
     def say(self, sentence: str) -> None:
-        """Tell what happens next."""
-        self.sentences.append((time.monotonic() - self._began, sentence))
+        """Tell what happens next; names and reasons in it are others', so it is escaped."""
+        self.sentences.append((time.monotonic() - self._began, printable(sentence)))
 
     def listed(self, shard_id: str, parents: tuple[str, ...]) -> None:
         """The stream lists this shard."""
@@ -166,7 +167,8 @@ def show_lines(picture: Picture) -> "asyncio.Task[None]":
 
 def short(shard_id: str) -> str:
     """A shard as people say it."""
-    return f"shard {int(shard_id.rpartition('-')[2])}"
+    number = shard_id.rpartition("-")[2]
+    return f"shard {int(number)}" if number.isdecimal() else f"shard {printable(shard_id)}"
 
 
 async def _live(picture: Picture) -> None:
@@ -180,9 +182,9 @@ async def _live(picture: Picture) -> None:
 
 
 def _drawn(picture: Picture) -> Group:
-    led = f"worker {picture.leader} leads" if picture.leader else "nobody leads yet"
+    led = f"worker {printable(picture.leader)} leads" if picture.leader else "nobody leads yet"
     rate = f"{picture.records} records, {picture.records_per_second:.0f}/s"
-    table = Table(title=f"stream {picture.stream}: {rate}; {led}")
+    table = Table(title=Text(f"stream {printable(picture.stream)}: {rate}; {led}"))
     for heading in ("shard", "state", "owner", "parents"):
         table.add_column(heading)
     for heading in ("records", "position", "checkpoint", "behind"):
@@ -190,13 +192,13 @@ def _drawn(picture: Picture) -> Group:
     for view in sorted(picture.shards.values(), key=lambda view: view.shard_id):
         behind = "" if view.millis_behind is None else f"{view.millis_behind} ms"
         table.add_row(
-            short(view.shard_id),
+            Text(short(view.shard_id)),
             Text(view.state, style=_COLOURS.get(view.state, "")),
-            view.owner,
-            " ".join(map(short, view.parents)),
+            Text(printable(view.owner)),
+            Text(" ".join(map(short, view.parents))),
             str(view.records),
-            view.position,
-            view.checkpoint,
+            Text(view.position),
+            Text(view.checkpoint),
             behind,
         )
     return Group(table, *(Text(f"{at:5.1f} s  {sentence}") for at, sentence in picture.sentences[-10:]))
@@ -229,4 +231,5 @@ def _worker(session: str) -> str:
 
 def _position(checkpoint: str) -> str:
     sequence_number = checkpoint.partition("/")[0]
-    return f"…{sequence_number[-_POSITION_DIGITS:]}" if sequence_number[0].isdigit() else sequence_number
+    is_number = sequence_number.isdecimal()
+    return f"…{sequence_number[-_POSITION_DIGITS:]}" if is_number else printable(sequence_number)
