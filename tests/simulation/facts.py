@@ -49,6 +49,33 @@ class Done(Fact, frozen=True, kw_only=True):
     records: tuple[Put, ...]
 
 
+class Raised(Fact, frozen=True, kw_only=True):
+    """The call raised: nothing of it is done."""
+
+    shard_id: str
+    token: int
+    records: tuple[Put, ...]
+
+
+class Trimmed(Fact, frozen=True, kw_only=True):
+    """Retention passed these records: nobody can read them any more."""
+
+    shard_id: str
+    records: tuple[Put, ...]
+
+
+class Buffered(Fact, frozen=True, kw_only=True):
+    """A worker holds more payload than it ever did.
+
+    Attributes:
+        size: bytes held or reserved.
+        allowed: bytes of its buffer.
+    """
+
+    size: int
+    allowed: int
+
+
 class RowWritten(Fact, frozen=True, kw_only=True):
     """A lease row changed.
 
@@ -93,9 +120,11 @@ class Joined(Fact, frozen=True, kw_only=True):
 
     Attributes:
         rate: seconds that its clock counts in one of the world's.
+        worker_id: may be another process's as well, by somebody's mistake.
     """
 
     rate: float
+    worker_id: str = ""
 
 
 class Crashed(Fact, frozen=True, kw_only=True):
@@ -108,6 +137,14 @@ class Paused(Fact, frozen=True, kw_only=True):
 
 class Resumed(Fact, frozen=True, kw_only=True):
     """It goes on."""
+
+
+class Blocked(Fact, frozen=True, kw_only=True):
+    """User code blocks a worker's own loop; its keeper has a thread of its own."""
+
+
+class Unblocked(Fact, frozen=True, kw_only=True):
+    """It lets the loop go."""
 
 
 class Leaving(Fact, frozen=True, kw_only=True):
@@ -124,6 +161,24 @@ class Failed(Fact, frozen=True, kw_only=True):
     error: str
 
 
+class RowErased(Fact, frozen=True, kw_only=True):
+    """An operator deleted a lease row."""
+
+    key: str
+
+
+class TableDropped(Fact, frozen=True, kw_only=True):
+    """An operator deleted the lease table."""
+
+
+class TableRestored(Fact, frozen=True, kw_only=True):
+    """An operator put an earlier state of the lease table in its place; it has another id."""
+
+
+class StreamReplaced(Fact, frozen=True, kw_only=True):
+    """The stream was deleted, and another one of its name was created."""
+
+
 class Trouble(Fact, frozen=True, kw_only=True):
     """A fault begins; it is over at `until`."""
 
@@ -133,6 +188,12 @@ class Trouble(Fact, frozen=True, kw_only=True):
 
 class Healed(Fact, frozen=True, kw_only=True):
     """From here on nothing goes wrong any more."""
+
+
+class CoreChosen(Fact, frozen=True, kw_only=True):
+    """From here on these workers are healthy, and what ails the others never ends."""
+
+    workers: tuple[str, ...]
 
 
 class Drained(Fact, frozen=True, kw_only=True):

@@ -1,6 +1,7 @@
 """One worker of a simulated fleet: the shipped keeper and data plane, and the ways in which it can end."""
 
 import asyncio
+import itertools
 import random
 from collections.abc import Callable
 from typing import Any
@@ -8,8 +9,7 @@ from typing import Any
 import msgspec
 
 from kcl_py.config import Config
-from kcl_py.core.batch import RecordBatch
-from kcl_py.core.record import Record
+from kcl_py.core.session import Process
 from kcl_py.events import Event
 from kcl_py.interfaces import LeaseTable, Stream
 from kcl_py.local.doors import LocalStream
@@ -17,8 +17,6 @@ from kcl_py.local.faults import FaultyStream
 from kcl_py.local.faulty_lease_table import FaultyLeaseTable
 from kcl_py.local.kinesis_model import KinesisModel
 from kcl_py.local.memory_lease_table import MemoryLeaseTable
-from kcl_py.processor import Checkpointer, RecordProcessor
-from kcl_py.runtime.data.buffer import ByteBudget
 from kcl_py.runtime.data.data_plane import DataPlane
 from kcl_py.runtime.data.deadline import Deadline
 from kcl_py.runtime.data.workplace import Workplace
@@ -29,11 +27,14 @@ from kcl_py.runtime.mailbox import KeeperFailed, KeeperLine, Leaving, Quit
 from kcl_py.worker import QUIT_SECONDS
 from tests.simulation import facts
 from tests.simulation.actors import Actor, SeededOrder
-from tests.simulation.facts import Delivered, Done, Log, Put
+from tests.simulation.facts import Log
+from tests.simulation.journals import Journal
 from tests.simulation.plane_box import PlaneMailbox
+from tests.simulation.watched_budget import WatchedBudget
 from tests.simulation.watched_table import WatchedTable
 from tests.simulation.wire import Network, wired
 
+_PIDS = itertools.count(1)
 TABLE_TIMEOUT_SECONDS = 8.0  # what the doors on AWS wait for an answer
 STREAM_TIMEOUT_SECONDS = 30.0
 
@@ -48,21 +49,7 @@ class World(msgspec.Struct, frozen=True):
     network: Network
     order: SeededOrder
     dice: random.Random  # of everything that processors do
-
-
-class Journal(RecordProcessor):
-    """Notes what it is given. It may be slow, and may fail, if the worker says so."""
-
-    worker: "FleetWorker"
-
-    async def process_records(self, records: RecordBatch, checkpointer: Checkpointer) -> None:
-        worker, here = self.worker, self.context
-        noted = tuple(_put(here.shard_id, record) for record in records)
-        worker.note(Delivered(shard_id=here.shard_id, token=here.fencing_token, records=noted))
-        await asyncio.sleep(worker.processing_seconds())
-        if worker.is_failing():
-            raise ValueError("now and then")
-        worker.note(Done(shard_id=here.shard_id, token=here.fencing_token, records=noted))
+    gone: set[Process]  # those that run no more
 
 
 class FleetWorker:
@@ -75,16 +62,31 @@ class FleetWorker:
         is_failing: whether its processor raises.
     """
 
-    def __init__(self, world: World, name: str, *, rate: float = 1.0, **settings: object) -> None:
+    def __init__(
+        self,
+        world: World,
+        name: str,
+        *,
+        rate: float = 1.0,
+        host: str = "",
+        journal: type[Journal] = Journal,
+        **settings: object,
+    ) -> None:
         loop = asyncio.get_running_loop()
         self.name = name
         self.world = world
         self.rate = rate
-        self.config = Config(stream=world.stream_name, application="app", worker_id=name, **settings)  # type: ignore[arg-type]
+        self.process = (
+            Process(boot_id=host, pid_namespace="pid:[1]", pid=next(_PIDS), started_ticks=1) if host else None
+        )
+        self.journal = journal
+        chosen: dict[str, Any] = {"stream": world.stream_name, "application": "app", "worker_id": name} | settings
+        self.config = Config(**chosen)
         self.processing_seconds: Callable[[], float] = lambda: 0.0
         self.is_failing: Callable[[], bool] = lambda: False
         self.is_alive = True
         self.is_paused = False
+        self.is_blocked = False
         self._actors = (Actor(f"{name} keeper"), Actor(f"{name} data plane"))
         self._keeper_context, self._data_context = (actor.context() for actor in self._actors)
         self.stream = FaultyStream(LocalStream(world.model, world.stream_name), seed=world.dice.getrandbits(32))
@@ -95,7 +97,7 @@ class FleetWorker:
         self._clock = lambda: loop.time() * rate
         self._mailbox = PlaneMailbox()
         self._line = KeeperLine(self._mailbox)
-        self.note(facts.Joined(rate=rate))
+        self.note(facts.Joined(rate=rate, worker_id=self.config.worker_id))
         self._emit = Emitter([self._hear])
         self.keeper = self._make_keeper(table, stream)
         self._data_plane = self._data_context.run(self._make_data_plane, stream)
@@ -114,6 +116,11 @@ class FleetWorker:
         return self._leave_task
 
     @property
+    def dice(self) -> random.Random:
+        """What its processors throw."""
+        return self.world.dice
+
+    @property
     def is_running(self) -> bool:
         """True until it crashes or is told to leave."""
         return self.is_alive and self._leave_task is None
@@ -121,29 +128,44 @@ class FleetWorker:
     def crash(self) -> None:
         """Its power goes out: nothing of it runs any more, and nothing that it has not sent already gets through."""
         self.note(facts.Crashed())
-        self.is_alive = False
-        self._stop_time()
+        self._end()
+        self._stop_time(*self._actors)
+
+    def block(self) -> None:
+        """What user code does that blocks the loop it was called on."""
+        if not self.is_paused and not self.is_blocked:
+            self.is_blocked = True
+            self.note(facts.Blocked())
+            self._stop_time(self._actors[1])
+
+    def unblock(self) -> None:
+        """The user's code lets the loop go."""
+        if self.is_alive and self.is_blocked:
+            self.is_blocked = False
+            self.note(facts.Unblocked())
+            if not self.is_paused:
+                self._let_time_go_on(self._actors[1])
 
     def pause(self) -> None:
         """What SIGSTOP does; what it has sent arrives all the same."""
         if not self.is_paused:
             self.is_paused = True
             self.note(facts.Paused())
-            self._stop_time()
+            self._stop_time(*self._actors)
 
     def resume(self) -> None:
         """What SIGCONT does."""
         if self.is_alive and self.is_paused:
             self.is_paused = False
             self.note(facts.Resumed())
-            self._let_time_go_on()
+            self._let_time_go_on(*self._actors[: 1 if self.is_blocked else 2])
 
     def bury(self) -> None:
         """Tidy away what is left of a worker that crashed, out of everybody's sight; its tasks end when cancelled."""
         self._stream_wire.is_cut = self._table_wire.is_cut = True
         self._mailbox.to_keeper.close()
         self._data_plane.cut()
-        self._let_time_go_on()
+        self._let_time_go_on(*self._actors)
 
     def note(self, what: facts.What) -> None:
         """Write into the log, unless it is dead."""
@@ -167,7 +189,12 @@ class FleetWorker:
         self._line.hang_up()
         await self._data_plane.close()
         self.note(facts.Left())
+        self._end()
+
+    def _end(self) -> None:
         self.is_alive = False
+        if self.process is not None:
+            self.world.gone.add(self.process)
 
     async def _keep(self) -> None:
         try:
@@ -184,8 +211,8 @@ class FleetWorker:
             stream,
             self._mailbox,
             self.config,
-            process=None,
-            is_gone=lambda _process: False,
+            process=self.process,
+            is_gone=self._is_gone,
             emit=self._emit,
             clock=self._clock,
             sleep=self._sleep,
@@ -196,9 +223,9 @@ class FleetWorker:
         place = Workplace(
             config=self.config,
             stream=stream,
-            factory=type("Journal", (Journal,), {"worker": self}),
+            factory=type("Journal", (self.journal,), {"worker": self}),
             line=self._line,
-            budget=ByteBudget(self.config.buffer_bytes_max),
+            budget=WatchedBudget(self.config.buffer_bytes_max, self.note),
             deadline=Deadline(self._clock),
             emit=self._emit,
             clock=self._clock,
@@ -214,19 +241,19 @@ class FleetWorker:
         self.note(event)
 
     def _note_beat(self, operation: str, arguments: tuple[Any, ...]) -> None:
-        if operation == "write_session" and arguments[1] is not None and arguments[1].key.startswith(f"{self.name}@"):
-            self.note(facts.BeatSent(key=arguments[1].key, beat=arguments[1].beat))
+        after = arguments[1] if operation == "write_session" else None
+        if after is not None and not after.is_revoked:  # else it speaks of another's session
+            self.note(facts.BeatSent(key=after.key, beat=after.beat))
 
-    def _stop_time(self) -> None:
-        for actor in self._actors:
+    def _is_gone(self, process: Process | None) -> bool:
+        """Certain only on one's own host."""
+        is_here = process is not None and self.process is not None and process.boot_id == self.process.boot_id
+        return is_here and process in self.world.gone
+
+    def _stop_time(self, *actors: Actor) -> None:
+        for actor in actors:
             self.world.order.hold(actor)
 
-    def _let_time_go_on(self) -> None:
-        for actor in self._actors:
+    def _let_time_go_on(self, *actors: Actor) -> None:
+        for actor in actors:
             self.world.order.let_go(actor)
-
-
-def _put(shard_id: str, record: Record) -> Put:
-    key, _, number = record.data.decode().partition(" ")
-    position = (int(record.sequence_number), record.sub_sequence_number)
-    return Put(shard_id=shard_id, position=position, key=key, number=int(number))

@@ -2,8 +2,8 @@
 
 import asyncio
 import random
-from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Coroutine, Iterable
 
 from kcl_py.core.checkpoint import Checkpoint
 from kcl_py.core.lease import Lease
@@ -16,13 +16,27 @@ from kcl_py.local.kinesis_model import KinesisModel
 from kcl_py.local.memory_lease_table import MemoryLeaseTable
 from kcl_py.local.operations import perform
 from tests import virtual_time
+from tests.core.kpl_aggregator import UserRecord, packed
 from tests.simulation.actors import Actor, SeededOrder
 from tests.simulation.chance import seed_jitter
-from tests.simulation.facts import Drained, Failed, Log, Put, Resharded, Trouble
+from tests.simulation.facts import (
+    Drained,
+    Failed,
+    Log,
+    Put,
+    Resharded,
+    RowErased,
+    StreamReplaced,
+    TableDropped,
+    TableRestored,
+    Trimmed,
+    Trouble,
+)
 from tests.simulation.fleet_worker import FleetWorker, World
 from tests.simulation.wire import Network
 
 STREAM = "orders"
+RETENTION_SECONDS = 24 * 3600
 LEAVE_SECONDS_MAX = 120.0
 MakeWorker = Callable[..., FleetWorker]
 
@@ -41,7 +55,7 @@ class Simulation:
         self.everybody: list[FleetWorker] = []
         self._make_worker = make_worker
         self._numbers: Counter[str] = Counter()
-        self._chores: set[asyncio.Task[None]] = set()
+        self._puts: deque[tuple[float, Put]] = deque()  # and when; what is trimmed is not among them
         self._model = KinesisModel()
         self.world = World(
             stream_name=STREAM,
@@ -51,23 +65,36 @@ class Simulation:
             network=Network(Actor("network").context(), seed),
             order=order,
             dice=random.Random(seed + 1),
+            gone=set(),
         )
         self._ask(requests.CreateStream(stream_name=STREAM, shard_count=shards))
 
     # -- the stream ---------------------------------------------------------------------------------------------------
 
-    def put(self, count: int, keys: int = 12) -> None:
-        """Put records under random keys; the records of a key are numbered."""
-        for _ in range(count):
+    def put(self, count: int, keys: int = 12, *, padding: int = 0, aggregate_max: int = 1) -> None:
+        """Put records under random keys; the records of a key are numbered.
+
+        Args:
+            count: of user records.
+            keys: that there are.
+            padding: bytes that each record has beside its key and number.
+            aggregate_max: so many user records of one key go into one KPL aggregate at most.
+        """
+        while count > 0:
             key = f"key-{self.dice.randrange(keys)}"
-            number = self._numbers[key]
-            self._numbers[key] += 1
-            answer = self._ask(
-                requests.PutRecord(stream_name=STREAM, data=f"{key} {number}".encode(), partition_key=key)
-            )
+            size = min(count, self.dice.randint(1, aggregate_max))
+            count -= size
+            numbers = range(self._numbers[key], self._numbers[key] + size)
+            self._numbers[key] += size
+            payloads = [f"{key} {number} ".encode() + bytes(padding) for number in numbers]
+            data = packed([UserRecord(key, payload) for payload in payloads]) if size > 1 else payloads[0]
+            answer = self._ask(requests.PutRecord(stream_name=STREAM, data=data, partition_key=key))
             assert isinstance(answer, PutRecordAnswer)
-            position = (int(answer.sequence_number), 0)
-            self.log.note("", Put(shard_id=answer.shard_id, position=position, key=key, number=number))
+            for nth, number in enumerate(numbers):
+                position = (int(answer.sequence_number), nth)
+                put = Put(shard_id=answer.shard_id, position=position, key=key, number=number)
+                self._puts.append((asyncio.get_running_loop().time(), put))
+                self.log.note("", put)
 
     async def open_shards(self) -> list[Shard]:
         """The shards that can be put to, in the order of their hash ranges."""
@@ -135,10 +162,48 @@ class Simulation:
         """Note that something is wrong with the doors for a while."""
         self.log.note(worker, Trouble(what=what, until=asyncio.get_running_loop().time() + seconds))
 
+    # -- what operators and time do -----------------------------------------------------------------------------------
+
+    def erase_row(self, shard_id: str) -> None:
+        """Delete a lease row by hand."""
+        self.world.table.erase(shard_id)
+        self.log.note("", RowErased(key=shard_id))
+
+    def drop_table(self) -> None:
+        """Delete the lease table."""
+        self.world.table.drop()
+        self.log.note("", TableDropped())
+
+    async def restore_table(self, rows: Iterable[Lease]) -> None:
+        """Put another table in the place of the lease table, with the rows of an earlier state."""
+        self.world.table.drop()
+        await self.world.table.prepare()
+        for row in rows:
+            self.world.table.put(row)
+        self.log.note("", TableRestored())
+
+    def replace_stream(self, shards: int) -> None:
+        """Delete the stream and create another one of its name."""
+        self._ask(requests.DeleteStream(stream_name=STREAM))
+        self._model.streams(loop_clock_ms())
+        self._ask(requests.CreateStream(stream_name=STREAM, shard_count=shards))
+        self.log.note("", StreamReplaced())
+
+    async def pass_hours(self, hours: float) -> None:
+        """Let time pass, and note what retention took. Cheap only while nobody runs."""
+        await asyncio.sleep(hours * 3600)
+        horizon = asyncio.get_running_loop().time() - RETENTION_SECONDS
+        gone: defaultdict[str, list[Put]] = defaultdict(list)
+        while self._puts and self._puts[0][0] < horizon:
+            put = self._puts.popleft()[1]
+            gone[put.shard_id].append(put)
+        for shard_id, puts in gone.items():
+            self.log.note("", Trimmed(shard_id=shard_id, records=tuple(puts)))
+
     async def is_all_done(self) -> bool:
         """True once every record that was put is done and checkpointed, and no shard that ended is unfinished."""
         rows = await self.rows()
-        last = {put.shard_id: put.position[0] for _, put in self.log.of(Put)}
+        last = {put.shard_id: put.position[0] for _, put in self._puts}
         return all(
             key in rows and (rows[key].is_finished or rows[key].checkpoint >= Checkpoint(str(number)))
             for key, number in last.items()

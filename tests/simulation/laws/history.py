@@ -111,6 +111,17 @@ class History:
         return dict(by_key)
 
     @cached_property
+    def _senders(self) -> dict[str, str]:
+        senders: dict[str, str] = {}
+        for entry, beat in self.log.of(BeatSent):
+            senders.setdefault(beat.key, entry.worker)
+        return senders
+
+    def worker_of(self, session_key: str | None) -> str:
+        """The process that a session belongs to; two of them may have one worker id."""
+        return self._senders.get(session_key or "", worker_of(session_key or ""))
+
+    @cached_property
     def rates(self) -> dict[str, float]:
         """How fast each worker's clock is."""
         return {entry.worker: joined.rate for entry, joined in self.log.of(Joined)}
@@ -123,7 +134,7 @@ class History:
             sent.setdefault((beat.key, beat.beat), entry.at)
         deadlines: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
         for key, written in self.entries_of.items():
-            lifetime = self.failover_seconds * (1 - EPSILON) / self.rates.get(worker_of(key), 1.0)
+            lifetime = self.failover_seconds * (1 - EPSILON) / self.rates.get(self.worker_of(key), 1.0)
             for entry, fact in written:
                 if fact.beat is not None and (key, fact.beat) in sent and not fact.is_revoked:
                     deadlines[key].append((entry.at, sent[key, fact.beat] + lifetime))

@@ -17,7 +17,7 @@ from tests.simulation.facts import (
     Resumed,
     Trouble,
 )
-from tests.simulation.laws.history import History, worker_of
+from tests.simulation.laws.history import History
 
 TAKEOVER_SECONDS = 3.0  # on top of the failover time
 PLAN_SECONDS = 5.0
@@ -43,11 +43,13 @@ def takeovers(history: History) -> Iterator[Takeover]:
         if len(others) > 1 or not history.is_calm(entry.at, longest) or not _able(history, entry.at):
             continue
         lock = history.leader_at(entry.at)
-        survivors = {worker_of(key) for key in (lock.owner, lock.standby) if key} - {entry.worker} if lock else set()
+        survivors = (
+            {history.worker_of(key) for key in (lock.owner, lock.standby) if key} - {entry.worker} if lock else set()
+        )
         allowed = (1 if survivors else 2) * failover + TAKEOVER_SECONDS
         for shard_id in history.writes_of:
             row = history.row_at(shard_id, entry.at)
-            if row is None or row.is_finished or worker_of(row.effective_owner or "") != entry.worker:
+            if row is None or row.is_finished or history.worker_of(row.effective_owner) != entry.worker:
                 continue
             after = [at.at for (key, _), (at, _) in history.pick_ups.items() if key == shard_id and at.at > entry.at]
             if after or history.ends_at > entry.at + allowed:
@@ -99,13 +101,13 @@ def quiet(history: History) -> list[str]:
             continue
         was, now = write.stood.owner, write.stands.owner
         if was != now:
-            moved[write.key] += worker_of(was or "") in _able(history, entry.at)  # the dead have lost it in any case
+            moved[write.key] += history.worker_of(was) in _able(history, entry.at)  # the dead have lost it in any case
             if entry.at > begin and was is not None:
                 broken.append(f"{entry.at:.3f} {write.key} still moves from {was} to {now}")
     broken += [f"{key} moved {times} times" for key, times in moved.items() if times > 1]
     shares = Counter(dict.fromkeys(sorted(_able(history, end)), 0))
     rows = [history.row_at(shard_id, end) for shard_id in history.writes_of]
-    shares.update(worker_of(row.owner or "nobody@") for row in rows if row is not None and not row.is_finished)
+    shares.update(history.worker_of(row.owner) for row in rows if row is not None and not row.is_finished)
     if shares and max(shares.values()) - min(shares.values()) > 1:
         broken.append(f"shares are {dict(shares)}")
     return broken
@@ -118,7 +120,7 @@ def nobody_dies_of_throttling(history: History) -> list[str]:
     for entry, written in history.log.of(EntryWritten):
         if not written.is_revoked or not throttles:
             continue
-        worker = worker_of(written.key)
+        worker = history.worker_of(written.key)
         since = entry.at - 2 * history.failover_seconds
         is_throttled = any(one.worker == worker and one.at <= entry.at <= what.until for one, what in throttles)
         is_alone = any(

@@ -5,7 +5,7 @@ from collections import defaultdict
 from kcl_py.core.lease import Lease
 from kcl_py.events import LeaseHandedOver, LeasePickedUp
 from tests.simulation.facts import Delivered, Done, Entry, Leaving, Position, RowWritten
-from tests.simulation.laws.history import History, worker_of
+from tests.simulation.laws.history import History
 
 _PRECIOUS = ("effective_owner", "checkpoint", "child_shard_ids")
 
@@ -41,7 +41,7 @@ def only_by_the_holder(history: History) -> list[str]:
         if write.stood is not None
         and write.stands is not None
         and write.stood.checkpoint != write.stands.checkpoint
-        and worker_of(write.stood.effective_owner or "") != entry.worker
+        and history.worker_of(write.stood.effective_owner) != entry.worker
     ]
 
 
@@ -113,7 +113,7 @@ def none_when_asked(history: History) -> list[str]:
         elif isinstance(what, RowWritten):
             began = leaving_since.get(entry.worker, entry.at) - 1
             is_calm = history.is_calm(began, entry.at, but="far")  # however slow the doors are
-            if _is_passed_on(entry, what) and not in_flight[what.key] and is_calm:
+            if _is_passed_on(history, entry, what) and not in_flight[what.key] and is_calm:
                 clean[what.key] = entry, epochs.get((what.key, entry.worker))
         elif isinstance(what, Delivered):
             in_flight[what.shard_id] += 1
@@ -131,11 +131,11 @@ def none_when_asked(history: History) -> list[str]:
     return broken
 
 
-def _is_passed_on(entry: Entry, write: RowWritten) -> bool:
+def _is_passed_on(history: History, entry: Entry, write: RowWritten) -> bool:
     if write.stood is None or write.stands is None or write.stands.is_finished or write.stood.held_by is None:
         return False
     giver = write.stood.effective_owner
-    return write.stands.effective_owner != giver and worker_of(giver or "") == entry.worker
+    return write.stands.effective_owner != giver and history.worker_of(giver) == entry.worker
 
 
 def _guard(lease: Lease) -> tuple[str | None, str | None, int]:
