@@ -98,7 +98,6 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         float,
         Setting(
             form=DURATION,
-            key="failover",
             minimum=2,
             maximum=3600,
             reason="How long a worker may be silent before it counts as dead. A third of it passes between two beats, "
@@ -109,7 +108,6 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         float,
         Setting(
             form=DURATION,
-            key="checkpoint_interval",
             minimum=0.1,
             maximum=3600,
             reason="How often progress is written, per shard that has any. A crash repeats at most what it covers.",
@@ -119,7 +117,6 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         float,
         Setting(
             form=DURATION,
-            key="shutdown_grace",
             minimum=0,
             maximum=3600,
             reason="How long a stop waits for the batch in flight; the default fits inside an orchestrator's 30s.",
@@ -129,7 +126,6 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         float,
         Setting(
             form=DURATION,
-            key="shard_listing_interval",
             minimum=1,
             maximum=3600,
             reason="How often the stream's shards are listed to repair what was missed; children of an ended shard "
@@ -140,7 +136,6 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         float,
         Setting(
             form=DURATION,
-            key="idle_read_interval",
             minimum=0.2,
             maximum=240,
             reason="Pause between two reads of a shard that is read up to its tip. Five reads a second is what the "
@@ -172,7 +167,6 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             "automatic checkpoints delivery waits for one, with manual ones a warning is raised.",
         ),
     ] = 100_000
-
     leases_max: Annotated[
         int | None,
         Setting(form=COUNT, minimum=1, reason="Shards that this worker holds at most. Default: no limit."),
@@ -185,21 +179,16 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = "weight"
 
-    # -- when the processor raises
+    # -- when the processor raises, or hangs
 
     retry_attempts: Annotated[
         int,
-        Setting(
-            form=COUNT,
-            minimum=1,
-            reason="How often a batch is tried before its shard counts as stopped; other shards go on.",
-        ),
+        Setting(form=COUNT, minimum=1, reason="How often a batch is tried before its shard is stopped; others go on."),
     ] = 5
     retry_backoff_max_seconds: Annotated[
         float,
         Setting(
             form=DURATION,
-            key="retry_backoff_max",
             minimum=0.1,
             maximum=3600,
             reason="The longest pause between two of those attempts; pauses double up to it.",
@@ -209,12 +198,21 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         float,
         Setting(
             form=DURATION,
-            key="retry_stopped",
             minimum=1,
             maximum=86_400,
             reason="How often a stopped shard is tried again; it keeps its lease and skips nothing.",
         ),
     ] = 60.0
+    stall_timeout_seconds: Annotated[
+        float,
+        Setting(
+            form=DURATION,
+            minimum=10,
+            maximum=86_400,
+            reason="How long a call may hang before its shard is begun again, then given to another worker. Longer "
+            "than any batch takes, or that is cut for ever: 10,000 records at 100ms are 17m. A checkpoint counts anew.",
+        ),
+    ] = 1800.0
 
     # -- output
 
@@ -284,7 +282,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 def _schema() -> dict[str, Setting]:
     hints = get_type_hints(Config, include_extras=True)
     return {
-        name: msgspec.structs.replace(setting, key=setting.key or name)
+        name: msgspec.structs.replace(setting, key=setting.key or name.removesuffix("_seconds"))
         for name in Config.__struct_fields__
         for setting in hints[name].__metadata__
     }

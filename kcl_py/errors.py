@@ -5,6 +5,7 @@ KclError
 ├── ProcessorError              the processor is not one: wrong class, mixed def and async def, bad declaration
 ├── CheckpointError             a checkpoint was refused: behind the last one, or above an unfinished record
 ├── LeaseLost                   another worker may have the shard; nothing can be checkpointed any more
+├── WorkerStalled               the event loop was blocked for the stall timeout; the worker has left the fleet
 └── ServiceError                AWS, or a local stand-in, answered with an error
     ├── AccessDenied            a permission is missing; names the IAM action
     ├── Throttled               the service asked to slow down; nothing was done
@@ -47,6 +48,10 @@ class CheckpointError(KclError):
 
 class LeaseLost(KclError):
     """The lease is not ours any more, or may not be; nothing was written."""
+
+
+class WorkerStalled(KclError):
+    """The event loop was blocked for so long that the worker gave its leases up and left the fleet."""
 
 
 class ServiceError(KclError):

@@ -40,6 +40,7 @@ class StopSignals:
         self._asked_at: float | None = None
         self._is_asked = threading.Event()
         self._is_over = threading.Event()
+        self._is_given_up = False
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
@@ -61,6 +62,11 @@ class StopSignals:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
+    def give_up(self) -> None:
+        """The block hangs, and all is done that can be done without it: let it end at once, or end the process."""
+        self._is_given_up = True
+        self._is_asked.set()
+
     def _receive(self, _number: int, _frame: FrameType | None) -> None:
         now = time.monotonic()
         if self._asked_at is None:
@@ -72,8 +78,7 @@ class StopSignals:
 
     def _watch(self) -> None:
         self._is_asked.wait()
-        if not self._is_over.wait(self._grace_seconds):
+        if not self._is_given_up and not self._is_over.wait(self._grace_seconds):
             self._on_stuck()
-            self._is_asked.wait()
         if not self._is_over.wait(LAST_SECONDS):
             os._exit(STUCK_EXIT_CODE)

@@ -77,6 +77,7 @@ class Worker:
         self._is_stop_asked = False
         self._wake: Callable[[], object] | None = None
         self._keeper: KeeperThread | None = None
+        self._on_blocked: Callable[[], None] = lambda: None
 
     # -- by itself ----------------------------------------------------------------------------------------------------
 
@@ -88,7 +89,8 @@ class Worker:
         """
         # the watchdog stands until everything is over, what user code runs in the loop's executor included
         grace_seconds = self._config.shutdown_grace_seconds + STUCK_SECONDS
-        with StopSignals(self._ask_to_stop, self._abandon, grace_seconds):
+        with StopSignals(self._ask_to_stop, self._abandon, grace_seconds) as signals:
+            self._on_blocked = signals.give_up
             asyncio.run(self._run())
 
     async def _run(self) -> None:
@@ -219,6 +221,7 @@ class Worker:
             stream,
             self._mailbox,
             self._config,
+            on_blocked=self._on_blocked,
             process=host.this_process(),
             is_gone=host.is_gone,
             emit=self._emit,

@@ -12,6 +12,7 @@ from kcl_py.events.event import (
 from kcl_py.events.fleet import (
     DeliveryPaused,
     DeliveryResumed,
+    EventLoopBlocked,
     HandOffOpened,
     HashRangeHole,
     LeadershipLost,
@@ -42,6 +43,7 @@ from kcl_py.events.leases import (
     LeaseHandedOver,
     LeasePickedUp,
     LeaseRecreated,
+    LeaseRestarted,
     LeaseWasLost,
 )
 from kcl_py.events.shards import (
@@ -52,6 +54,7 @@ from kcl_py.events.shards import (
     ProcessorFailed,
     RecordsMissing,
     ShardFinished,
+    ShardStalled,
     ShardStarted,
     ShardStopped,
     ShardWaiting,
@@ -65,6 +68,7 @@ __all__ = [
     "DeliveryPaused",
     "DeliveryResumed",
     "Event",
+    "EventLoopBlocked",
     "HandOffBegun",
     "HandOffCalledOff",
     "HandOffOpened",
@@ -78,6 +82,7 @@ __all__ = [
     "LeasePickedUp",
     "LeaseRecreated",
     "LeaseRemoved",
+    "LeaseRestarted",
     "LeaseWasLost",
     "Level",
     "Listener",
@@ -94,6 +99,7 @@ __all__ = [
     "SessionStarted",
     "ShardEvent",
     "ShardFinished",
+    "ShardStalled",
     "ShardStarted",
     "ShardStopped",
     "ShardWaiting",

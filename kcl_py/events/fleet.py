@@ -123,6 +123,14 @@ class WorkerDraining(Event, frozen=True, kw_only=True):
     grace_seconds: float
 
 
+class EventLoopBlocked(Event, frozen=True, kw_only=True):
+    """Nothing has run in the worker's event loop for the stall timeout: it gives its leases up and leaves the fleet."""
+
+    level: Level = "error"
+    stall_timeout_seconds: float
+    advice: str = "find what blocks the loop: a processor with async def methods must not call what blocks"
+
+
 class WorkerStopped(Event, frozen=True, kw_only=True):
     """All leases are given up and the entry is gone."""
 

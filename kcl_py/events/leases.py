@@ -34,6 +34,12 @@ class HandOffCalledOff(ShardEvent, frozen=True, kw_only=True):
     to: str
 
 
+class LeaseRestarted(ShardEvent, frozen=True, kw_only=True):
+    """The epoch was ended because its consumer stalled; the same worker picks the lease up again."""
+
+    checkpoint: str
+
+
 class LeaseHandedOver(ShardEvent, frozen=True, kw_only=True):
     """The row names another worker, who goes on right after the checkpoint.
 

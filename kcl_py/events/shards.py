@@ -56,6 +56,21 @@ class ShardStopped(ShardEvent, frozen=True, kw_only=True):
     tried_again_every_seconds: float
 
 
+class ShardStalled(ShardEvent, frozen=True, kw_only=True):
+    """Its consumer has made no attempt for the stall timeout: a call that hangs is cancelled, and nothing is advanced.
+
+    Attributes:
+        method: the call of user code that has not returned; None if the service has not answered.
+        is_restarted: the shard begins again here, behind its checkpoint; else another worker is to have it.
+    """
+
+    level: Level = "error"
+    method: str | None
+    stall_timeout_seconds: float
+    is_restarted: bool
+    advice: str = "find what hangs; raise stall_timeout, or checkpoint within the batch, if it is only slow"
+
+
 class RecordsMissing(ShardEvent, frozen=True, kw_only=True):
     """A gap: records between two places were trimmed before anybody could read them."""
 

@@ -11,11 +11,12 @@ from collections.abc import Callable
 
 from kcl_py.config import Config
 from kcl_py.core.session import Process, Session
-from kcl_py.errors import CheckpointError, LeaseLost, ServiceUnavailable, TableMissing, Throttled
-from kcl_py.events import ServiceTrouble, SessionLost, SessionStarted, WorkerReady
+from kcl_py.errors import CheckpointError, LeaseLost, ServiceUnavailable, TableMissing, Throttled, WorkerStalled
+from kcl_py.events import EventLoopBlocked, ServiceTrouble, SessionLost, SessionStarted, WorkerReady
 from kcl_py.interfaces import LeaseTable, Stream
 from kcl_py.retrying import Sleep, jittered, retrying
 from kcl_py.runtime.admission import Admission
+from kcl_py.runtime.departure import Departure
 from kcl_py.runtime.discovery import Discovery
 from kcl_py.runtime.emitter import Emitter
 from kcl_py.runtime.errands import Errands
@@ -25,23 +26,25 @@ from kcl_py.runtime.leases.desk import Desk
 from kcl_py.runtime.leases.gatekeeper import Gatekeeper
 from kcl_py.runtime.leases.holdings import Holdings
 from kcl_py.runtime.leases.intake import Intake
-from kcl_py.runtime.leases.succession import Succession
 from kcl_py.runtime.mailbox import (
+    Alive,
     Answer,
     Closed,
     DeadlineIs,
     EndShard,
     FromDataPlane,
+    KeeperFailed,
     Leaving,
     Mailbox,
     Quit,
     Request,
     ShardMissing,
 )
+from kcl_py.runtime.plane_watch import PlaneWatch
 from kcl_py.runtime.rounds import Rounds
 
-MARK_SECONDS = 2.0  # for the mark that this worker leaves, before its leases are passed on all the same
 LEAVE_SECONDS = 2.5  # for what begins the departure, once no consumer is left
+BLOCKED_LEAVE_SECONDS = 10.0  # for all of it, when nobody is there who would cut it off
 START_ATTEMPTS_MAX = 10  # about a minute
 
 
@@ -61,6 +64,7 @@ class Keeper:
         clock: Callable[[], float],
         sleep: Sleep = asyncio.sleep,
         cpu_percents: Callable[[], tuple[float, ...]] = tuple,
+        on_blocked: Callable[[], None] = lambda: None,
         rng: random.Random | None = None,
     ) -> None:
         """Take what is needed; nothing is called before `run`.
@@ -76,6 +80,7 @@ class Keeper:
             clock: shared with the data plane, includes suspend, seconds.
             sleep: how to wait.
             cpu_percents: this machine's utilisation, for Java leaders; see `Session`.
+            on_blocked: called when the worker has left because the data plane's loop is blocked; see `PlaneWatch`.
             rng: jitter, session suffixes and lock versions.
         """
         rng = rng or random.Random()
@@ -83,6 +88,7 @@ class Keeper:
         self._emit = emit
         self._errands = Errands()
         self._is_gone = is_gone
+        self._on_blocked = on_blocked
         self._discovery = Discovery(stream, table, config, clock=clock, emit=emit, sleep=sleep)
         self._admission = Admission(table, config, clock=clock, emit=emit, sleep=sleep)
         self._heartbeat = Heartbeat(
@@ -94,8 +100,8 @@ class Keeper:
             cpu_percents=cpu_percents,
             clock=clock,
             on_deadline=lambda at: mailbox.to_data_plane.put(DeadlineIs(at)),
-            on_landed=self._note_landed,
-            on_trouble=self._note_trouble,
+            on_landed=lambda: self._coordinator.own_beat_landed(),  # noqa: PLW0108 - it is yet to be made
+            on_trouble=lambda error: emit(ServiceTrouble(operation="beat", reason=str(error))),
             sleep=sleep,
             rng=rng,
         )
@@ -106,13 +112,16 @@ class Keeper:
             config=config,
             session=lambda: self._heartbeat.key if self._has_joined else None,
             is_session_live=lambda: clock() < self._heartbeat.deadline,
+            without_us=lambda: self._departure.succession(),  # noqa: PLW0108 - it is yet to be made
             spawn=self._errands.begin,
             clock=clock,
             emit=emit,
             sleep=sleep,
         )
+        self._plane_watch = PlaneWatch(config, is_leaving=lambda: self._is_leaving, sleep=sleep)
         self._compose(is_gone, rng)
         self._quit = asyncio.Event()
+        self._blocked: WorkerStalled | None = None
         self._is_leaving = False
         self._leaving: asyncio.Task[object] | None = None
         self._has_joined = False
@@ -133,6 +142,7 @@ class Keeper:
             emit=desk.emit,
             rng=rng,
         )
+        self._departure = Departure(desk, self._heartbeat, self._coordinator, self._holdings)
         self._rounds = Rounds(
             desk,
             holdings=self._holdings,
@@ -147,20 +157,23 @@ class Keeper:
 
         Raises:
             ExceptionGroup: the worker cannot go on; holds the `KclError`.
+            WorkerStalled: the data plane's loop was blocked; all leases are given up.
         """
         async with asyncio.TaskGroup() as tasks:
             self._errands.open(tasks)
             self._mailbox.to_keeper.open(self._receive)
             self._errands.begin(self._work())
+            self._errands.begin(self._watch_data_plane())
             try:
                 await self._quit.wait()
             finally:
                 self._mailbox.to_keeper.close()
-            if self._leaving is not None:
-                await asyncio.wait([self._leaving], timeout=LEAVE_SECONDS)
-            await self._holdings.wait_for_pick_ups(LEAVE_SECONDS / 2)
-            await self._errands.cut_off()
-            await self._quit_table()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(None if self._blocked is None else BLOCKED_LEAVE_SECONDS):
+                    await self._end()
+        if self._blocked is not None:
+            self._on_blocked()
+            raise self._blocked
 
     # -- life ---------------------------------------------------------------------------------------------------------
 
@@ -207,7 +220,9 @@ class Keeper:
         self._has_joined = True
         self._emit(SessionStarted(session=self._heartbeat.key))
         if self._is_leaving:
-            self._leaving = self._errands.begin(self._leave())  # a stop was asked for while the entry was being written
+            self._leaving = self._errands.begin(
+                self._departure.begin()
+            )  # a stop was asked for while the entry was being written
 
     async def _keep_session(self) -> None:
         while True:
@@ -223,23 +238,33 @@ class Keeper:
             await self._join()
             self._rounds.look_now()
 
-    async def _quit_table(self) -> None:
-        if not self._has_joined:
-            return
-        if self._desk.succession is not None:
-            self._desk.succession.open()
-        await self._holdings.give_up_all()
-        if self._desk.succession is not None:
-            await self._rounds.through_trouble("take a last look", self._desk.succession.last_look())
-        await self._heartbeat.delete()
+    async def _end(self) -> None:
+        if self._leaving is not None:
+            await asyncio.wait([self._leaving], timeout=LEAVE_SECONDS)
+        await self._holdings.wait_for_pick_ups(LEAVE_SECONDS / 2)
+        await self._errands.cut_off()
+        if self._has_joined:
+            await self._departure.complete()
 
-    # -- beats -------------------------------------------------------------------------------------------------------
+    def _begin_to_leave(self) -> None:
+        if not self._is_leaving:
+            self._is_leaving = True
+            if self._has_joined:
+                self._leaving = self._errands.begin(self._departure.begin())
 
-    def _note_landed(self) -> None:
-        self._coordinator.own_beat_landed()
-
-    def _note_trouble(self, error: BaseException) -> None:
-        self._emit(ServiceTrouble(operation="beat", reason=str(error)))
+    async def _watch_data_plane(self) -> None:
+        """Leave for it if its loop is blocked: nobody else can (law L4)."""
+        await self._plane_watch.wait_until_blocked()
+        seconds = self._desk.config.stall_timeout_seconds
+        self._emit(EventLoopBlocked(stall_timeout_seconds=seconds))
+        self._blocked = WorkerStalled(
+            f"the event loop was blocked for {seconds:g} s, so this worker gave its leases up and left the fleet; find "
+            "what blocks it (a processor with async def methods must await, or be synchronous), then start it again"
+        )
+        # first of all: when the loop runs again, it hears of this before it begins another batch (law S7)
+        self._mailbox.to_data_plane.put(KeeperFailed(self._blocked))
+        self._begin_to_leave()
+        self._quit.set()
 
     # -- the data plane -----------------------------------------------------------------------------------------------
 
@@ -254,10 +279,11 @@ class Keeper:
             case Request():
                 self._errands.begin(self._serve(message))
             case Leaving():
-                self._is_leaving = True
-                self._leaving = self._errands.begin(self._leave())
+                self._begin_to_leave()
             case Quit():
                 self._quit.set()
+            case Alive():
+                self._plane_watch.heard()
 
     async def _serve(self, request: Request) -> None:
         error: Exception | None = None
@@ -271,27 +297,3 @@ class Keeper:
             self._gatekeeper.wake()
             self._rounds.look_now()  # the children may start
             self._coordinator.hasten()
-
-    async def _leave(self) -> None:
-        if not self._has_joined:
-            return
-        succession = Succession(
-            self._desk.table,
-            self._coordinator.strategy,
-            me=self._heartbeat.key,
-            seems_dead=self._coordinator.seems_dead,
-            emit=self._emit,
-        )
-        self._desk.succession = succession
-        give_up = self._rounds.through_trouble("give up leadership", self._coordinator.leave(succession.me))
-        async with asyncio.TaskGroup() as tasks:
-            marking = tasks.create_task(self._mark_leaving())
-            tasks.create_task(give_up)
-            await succession.read()
-            # a fleet that stops at once shall know of each other before leases are passed on
-            await asyncio.wait([marking], timeout=MARK_SECONDS)
-            succession.open()
-
-    async def _mark_leaving(self) -> None:
-        with contextlib.suppress(SessionEnded):
-            await self._heartbeat.leave()

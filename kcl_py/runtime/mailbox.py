@@ -104,6 +104,13 @@ class LetGo(msgspec.Struct, frozen=True):
     position: Checkpoint | None
 
 
+class Stalled(msgspec.Struct, frozen=True):
+    """No attempt was made for too long, and no other batch will begin: pass the lease on, with what was done."""
+
+    position: Checkpoint | None
+    may_restart: bool  # this worker shall have it again, in a new epoch; else another one, if there is any
+
+
 class ShardMissing(msgspec.Struct, frozen=True):
     """The service does not know the shard: look whether the stream is still the same. Needs no answer."""
 
@@ -112,7 +119,9 @@ class Closed(msgspec.Struct, frozen=True):
     """No call of this epoch runs any more, and none will: the shard may be picked up again. Needs no answer."""
 
 
-Matter = SaveCheckpoint | PrepareCheckpoint | NoteCaughtUp | ConfirmEnd | EndShard | LetGo | ShardMissing | Closed
+Matter = (
+    SaveCheckpoint | PrepareCheckpoint | NoteCaughtUp | ConfirmEnd | EndShard | LetGo | Stalled | ShardMissing | Closed
+)
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -132,7 +141,12 @@ class Quit(msgspec.Struct, frozen=True):
     """No consumer is left: give up what is still held, take the entry away, and end."""
 
 
-FromDataPlane = Request | Leaving | Quit
+class Alive(msgspec.Struct, frozen=True):
+    """The data plane's loop runs. Said so many times per `stall_timeout`."""
+
+
+LOOKS_PER_STALL = 20
+FromDataPlane = Request | Leaving | Quit | Alive
 
 Message = TypeVar("Message")
 
@@ -230,23 +244,6 @@ class KeeperLine:
         for waiting in self._open.values():
             if not waiting.done():
                 waiting.set_exception(LeaseLost("the worker has stopped"))
-
-
-class EpochLine:
-    """The line of one epoch: everything said on it carries the shard and the fencing token."""
-
-    def __init__(self, line: KeeperLine, lease: Lease) -> None:
-        self._line = line
-        self.shard_id = lease.key
-        self.fencing_token = lease.counter
-
-    async def ask(self, matter: Matter) -> object:
-        """See `KeeperLine.ask`."""
-        return await self._line.ask(self.shard_id, self.fencing_token, matter)
-
-    def tell(self, matter: Matter) -> None:
-        """See `KeeperLine.tell`."""
-        self._line.tell(self.shard_id, self.fencing_token, matter)
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

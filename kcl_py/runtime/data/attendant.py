@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 
 from kcl_py.events import ProcessorFailed, ShardStopped
 from kcl_py.retrying import jittered, retrying
+from kcl_py.runtime.data.pulse import Pulse
 from kcl_py.runtime.data.user_code import NotBegun, ProcessorRaised, UserCode
 from kcl_py.runtime.data.workplace import Workplace
 
@@ -19,9 +20,10 @@ _FIRST_PAUSE_SECONDS = 0.5
 class Attendant:
     """One processor instance and the rules for calling it."""
 
-    def __init__(self, shard_id: str, place: Workplace) -> None:
+    def __init__(self, shard_id: str, place: Workplace, pulse: Pulse) -> None:
         self._shard_id = shard_id
         self._place = place
+        self._pulse = pulse
         self._quick_pause = jittered(_FIRST_PAUSE_SECONDS, place.config.retry_backoff_max_seconds)
         self._stopping = asyncio.Event()
         self.user = UserCode(place.factory, name=f"kcl-py {shard_id}")
@@ -32,11 +34,11 @@ class Attendant:
 
     async def create(self) -> bool:
         """Make the processor; False if told to stop before that worked."""
-        return await self._persist(lambda: self.user.create(self._may_begin))
+        return await self._persist(lambda: self._while_calling("__init__", self.user.create(self._may_begin)))
 
     async def call(self, method: str, *arguments: object) -> bool:
         """Call a method until it returns; False if told to stop before it did."""
-        return await self._persist(lambda: self.user.call(method, *arguments, may_begin=self._may_begin))
+        return await self._persist(lambda: self._call(method, *arguments))
 
     async def call_with(self, method: str, arguments: Callable[[int], tuple[object, ...] | None]) -> bool:
         """Call a method until it returns, with arguments made for each attempt; None means that nothing is left to do.
@@ -54,7 +56,7 @@ class Attendant:
             if made is None:
                 return
             try:
-                await self.user.call(method, *made, may_begin=self._may_begin)
+                await self._call(method, *made)
             except NotBegun:
                 attempts -= 1
                 raise
@@ -64,7 +66,7 @@ class Attendant:
     async def call_once(self, method: str, *arguments: object) -> None:
         """Call a method on the way out; if it raises, that is said and changes nothing."""
         try:
-            await self.user.call(method, *arguments)
+            await self._while_calling(method, self.user.call(method, *arguments))
         except ProcessorRaised as error:
             self._tell(error, 1, 0.0)
 
@@ -74,13 +76,13 @@ class Attendant:
             pause=self._pause,
             on_retry=self._tell,
             is_over=self._stopping.is_set,
-            sleep=lambda seconds: self.unless_stopping(self._place.sleep(seconds)),
+            sleep=lambda seconds: self._wait(self._place.sleep(seconds)),
         )
 
         async def when_allowed() -> bool:
             while True:
                 if not self._may_begin():
-                    await self.unless_stopping(self._place.deadline.wait_until_ahead())
+                    await self._wait(self._place.deadline.wait_until_ahead())
                 if self._stopping.is_set():
                     return False
                 try:
@@ -95,6 +97,18 @@ class Attendant:
             self._tell(error, retry.statistics["attempt_number"], 0.0)  # the last one, because we are to stop
             return False
         return has_returned
+
+    async def _call(self, method: str, *arguments: object) -> None:
+        await self._while_calling(method, self.user.call(method, *arguments, may_begin=self._may_begin))
+
+    async def _while_calling(self, method: str, called: Awaitable[None]) -> None:
+        with self._pulse.calling(method):
+            await called
+
+    async def _wait(self, waiting: Awaitable[object]) -> None:
+        """Stand still, which is no stall: whether the shard is stopped or may not be delivered, it will be tried."""
+        with self._pulse.waiting():
+            await self.unless_stopping(waiting)
 
     def _may_begin(self) -> bool:
         return self._place.deadline.is_ahead

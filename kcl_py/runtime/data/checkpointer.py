@@ -15,7 +15,9 @@ from kcl_py.core.lease import Lease
 from kcl_py.core.record import Record
 from kcl_py.core.watermark import Batch, Watermark
 from kcl_py.errors import CheckpointError
-from kcl_py.runtime.mailbox import EpochLine, PrepareCheckpoint, SaveCheckpoint
+from kcl_py.runtime.data.epoch_line import EpochLine
+from kcl_py.runtime.data.pulse import Pulse
+from kcl_py.runtime.mailbox import PrepareCheckpoint, SaveCheckpoint
 
 Result = TypeVar("Result")
 
@@ -23,9 +25,10 @@ Result = TypeVar("Result")
 class ShardCheckpointer:
     """The progress of one epoch. Made in the data plane's loop; its public methods may be called from any thread."""
 
-    def __init__(self, lease: Lease, line: EpochLine, *, is_manual: bool) -> None:
+    def __init__(self, lease: Lease, line: EpochLine, pulse: Pulse, *, is_manual: bool) -> None:
         self._shard_id = lease.key
         self._line = line
+        self._pulse = pulse
         self._loop = asyncio.get_running_loop()
         self._watermark = Watermark(lease.checkpoint)
         self._batch: Batch | None = None
@@ -99,7 +102,8 @@ class ShardCheckpointer:
 
     async def _prepare(self, position: Checkpoint, state: bytes | None) -> None:
         self._check(position)
-        await self._line.ask(PrepareCheckpoint(position, state))
+        with self._pulse.asking():
+            await self._line.ask(PrepareCheckpoint(position, state))
 
     def _position(self, record: Record | None) -> Checkpoint:
         if record is not None:
@@ -107,12 +111,13 @@ class ShardCheckpointer:
         return self._watermark.delivered_to if self.is_manual else self._watermark.position
 
     async def _advance(self, position: Checkpoint) -> None:
-        if position == self.written:
-            return
-        self._check(position)
-        if self.is_manual:
-            self._watermark.completed_to(position)
-        await self._write(position)
+        with self._pulse.asking():
+            if position == self.written:
+                return
+            self._check(position)
+            if self.is_manual:
+                self._watermark.completed_to(position)
+            await self._write(position)
 
     def _check(self, position: Checkpoint) -> None:
         if position < self.written:

@@ -1,8 +1,11 @@
 """The data plane: one consumer for every lease that the keeper gives, each in a task that is watched."""
 
 import asyncio
+from collections.abc import Iterable
 
-from kcl_py.runtime.data.shard_consumer import Ending, ShardConsumer
+from kcl_py.runtime.data.ending import Ending
+from kcl_py.runtime.data.shard_consumer import ShardConsumer
+from kcl_py.runtime.data.stall_watch import StallWatch
 from kcl_py.runtime.data.workplace import Workplace
 from kcl_py.runtime.mailbox import Answer, DeadlineIs, FromKeeper, HandOver, KeeperFailed, Lost, Mailbox, Yours
 
@@ -18,6 +21,8 @@ class DataPlane:
         self._consumers: dict[asyncio.Task[None], ShardConsumer] = {}
         self._failure: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
         self._is_draining = False
+        self._stall_watch = StallWatch(place, mailbox)
+        self._watching = asyncio.create_task(self._stall_watch.run(self._judged), name="watch for stalls")
         mailbox.to_data_plane.open(self._receive)
 
     async def wait_for_failure(self) -> BaseException:
@@ -35,13 +40,13 @@ class DataPlane:
     async def close(self) -> None:
         """Stop at once: whatever still runs is left unfinished, and unadvanced."""
         self.cut()
-        if self._consumers:
-            # bounded, because user code may swallow a cancellation
-            await asyncio.wait(self._consumers, timeout=_CUT_SECONDS)
+        # bounded, because user code may swallow a cancellation
+        await asyncio.wait([self._watching, *self._consumers], timeout=_CUT_SECONDS)
 
     def cut(self) -> None:
         """Tell everything to stop, and wait for nothing."""
         self._is_draining = True
+        self._watching.cancel()
         self._mailbox.to_data_plane.close()
         self._place.line.hang_up()
         for task in self._consumers:
@@ -82,8 +87,12 @@ class DataPlane:
         if self._is_draining:
             consumer.stop(Ending.LET_GO)
 
+    def _judged(self) -> Iterable[ShardConsumer]:
+        """Who drains has its grace."""
+        return () if self._is_draining else self._consumers.values()
+
     def _ended(self, task: asyncio.Task[None]) -> None:
-        del self._consumers[task]
+        self._stall_watch.ended(self._consumers.pop(task))
         if not task.cancelled() and (error := task.exception()) is not None:
             self._fail(error)
 

@@ -28,6 +28,7 @@ from kcl_py.interfaces import Page, Stream
 from kcl_py.retrying import Sleep, jittered, retrying
 from kcl_py.runtime.data.buffer import PageBuffer
 from kcl_py.runtime.data.pace import Pace
+from kcl_py.runtime.data.pulse import Pulse
 from kcl_py.runtime.emitter import Emitter
 
 _PAUSE = jittered(0.3, 10.0)
@@ -46,6 +47,7 @@ class Poller:
         buffer: PageBuffer,
         *,
         pace: Pace,
+        pulse: Pulse,
         page_records_max: int,
         confirm_end: Callable[[], Awaitable[tuple[ChildShard, ...] | None]],
         report_missing: Callable[[], None],
@@ -63,6 +65,7 @@ class Poller:
             start: the place to begin; one given by a sequence number is inclusive.
             buffer: where pages go; it says when there is room for another.
             pace: when the next read may begin.
+            pulse: told of every attempt.
             page_records_max: records asked for in one call.
             confirm_end: asked when the service gives no next iterator and names no children; answers with the
                 children, or None if the shard is open after all.
@@ -78,6 +81,7 @@ class Poller:
         self._place = start
         self._buffer = buffer
         self._pace = pace
+        self._pulse = pulse
         self._page_records_max = page_records_max
         self._confirm_end = confirm_end
         self._report_missing = report_missing
@@ -85,7 +89,7 @@ class Poller:
         self._has_read = has_read
         self._emit = emit
         self._clock = clock
-        self._sleep = sleep
+        self._sleep_for = sleep
         self._anchor = start.sequence_number  # must come first, or something was trimmed; None once it was looked for
         self._fetched: str | None = None  # sequence number of the last record put into the buffer
         self.tip_seen_at: float | None = (
@@ -105,7 +109,8 @@ class Poller:
 
     async def _step(self, iterator: str) -> str | None:
         """Read one page into the buffer; the iterator to go on with, None at the end of the shard."""
-        reserved = await self._buffer.reserve()
+        with self._pulse.waiting():  # others hold the room, and are watched as well
+            reserved = await self._buffer.reserve()
         page = None
         try:
             fetched = await self._fetch(iterator)
@@ -166,8 +171,12 @@ class Poller:
         if self._fetched is not None:
             self._place = ReadFrom("AT_SEQUENCE_NUMBER", sequence_number=self._fetched)
             self._anchor = self._fetched
-        iterator: str = await self._retrying()(self._stream.open, self._shard_id, self._place)
+        iterator: str = await self._retrying()(self._try_to_open)
         return iterator
+
+    async def _try_to_open(self) -> str:
+        with self._pulse.attempting():
+            return await self._stream.open(self._shard_id, self._place)
 
     async def _read(self, iterator: str) -> Page:
         loop = asyncio.get_running_loop()
@@ -176,7 +185,8 @@ class Poller:
         began, began_at = loop.time(), self._clock()
         page: Page | None = None
         try:
-            page = await self._stream.read(iterator, self._page_records_max)
+            with self._pulse.attempting():
+                page = await self._stream.read(iterator, self._page_records_max)
         finally:
             size = page.size_bytes if page is not None else 0
             is_idle = page is not None and not page.records and not page.millis_behind_latest
@@ -184,6 +194,10 @@ class Poller:
             self.tip_seen_at = began_at if is_idle else None
         self._has_read.set()
         return page
+
+    async def _sleep(self, seconds: float) -> None:
+        with self._pulse.waiting():
+            await self._sleep_for(seconds)
 
     def _retrying(self) -> tenacity.AsyncRetrying:
         # a permission that was there and is gone may come back; one that never was is a mistake to be told of

@@ -2,36 +2,28 @@
 
 import asyncio
 from collections.abc import Awaitable
-from enum import IntEnum
 
 from kcl_py.core.batch import RecordBatch
-from kcl_py.core.checkpoint import AT_TIMESTAMP
 from kcl_py.core.lease import Lease
 from kcl_py.core.position import ReadFrom
 from kcl_py.core.shard import ChildShard
 from kcl_py.errors import LeaseLost
-from kcl_py.events import BatchDelivered, BatchDone, CheckpointOverdue, RecordsMissing, ShardStarted
-from kcl_py.processor import ShardContext
-from kcl_py.retrying import jittered
+from kcl_py.events import BatchDelivered, BatchDone, CheckpointOverdue, ShardStarted
 from kcl_py.runtime.data.attendant import Attendant
 from kcl_py.runtime.data.batches import Batches
 from kcl_py.runtime.data.buffer import PageBuffer
+from kcl_py.runtime.data.checkpoint_timer import CheckpointTimer
 from kcl_py.runtime.data.checkpointer import ShardCheckpointer
+from kcl_py.runtime.data.ending import Ending
+from kcl_py.runtime.data.epoch_line import EpochLine
+from kcl_py.runtime.data.horizon import Horizon
 from kcl_py.runtime.data.pace import Pace
 from kcl_py.runtime.data.poller import Poller
+from kcl_py.runtime.data.pulse import Pulse
 from kcl_py.runtime.data.workplace import Workplace
-from kcl_py.runtime.mailbox import Closed, ConfirmEnd, EndShard, EpochLine, LetGo, NoteCaughtUp, ShardMissing
+from kcl_py.runtime.mailbox import Closed, ConfirmEnd, EndShard, LetGo, ShardMissing, Stalled
 
 END_GRACE_SECONDS = 4.0  # for a SHARD_END that is on its way when a stop is asked for
-CAUGHT_UP_NOTE_SECONDS = 600.0  # how often an idle shard notes that it missed nothing
-
-
-class Ending(IntEnum):
-    """Why a consumer stops; a stronger reason replaces a weaker one."""
-
-    SHARD_END = 1
-    LET_GO = 2
-    LOST = 3
 
 
 class ShardConsumer:
@@ -48,33 +40,25 @@ class ShardConsumer:
         self.shard_id = lease.key
         self.fencing_token = lease.counter
         self._lease = lease
-        # a shard that was idle at its tip after the horizon has lost nothing, whatever became of its last record
-        self._may_have_gap = lease.caught_up_at_ms is None or lease.caught_up_at_ms < horizon_ms
-        # a user may ask for a time before the horizon; whoever comes back after it has missed something
-        is_asked_for = lease.checkpoint == AT_TIMESTAMP and lease.counter == 1
-        is_old = lease.start_at_ms is not None and lease.start_at_ms < horizon_ms
-        self._is_late = is_old and not lease.checkpoint.is_number and not is_asked_for
+        self._horizon = Horizon(lease, horizon_ms)
         self._place = place
         self._emit = place.emit
-        self._line = EpochLine(place.line, lease)
-        self._attendant = Attendant(lease.key, place)
+        self.pulse = Pulse()
+        self._line = EpochLine(place.line, lease, self.pulse)
+        self._attendant = Attendant(lease.key, place, self.pulse)
         self._batches = Batches(lease, place.config.stream_name, place.emit)
         self._buffer = PageBuffer(place.budget)
         self._ending: Ending | None = None
         self._children: tuple[ChildShard, ...] = ()
         self._failure: BaseException | None = None
         self._is_overdue = False  # manual checkpoints: told, and not mended since
-        self._caught_up_noted_at = float("-inf")
-        self.context = ShardContext(
-            application=place.config.application,
-            stream=place.config.stream_name,
-            shard_id=lease.key,
-            worker_id=place.config.worker_id,
-            checkpoint=lease.checkpoint,
-            fencing_token=lease.counter,
-            pending_checkpoint=lease.pending_checkpoint,
-            pending_checkpoint_state=lease.pending_checkpoint_state,
-        )
+        self._task: asyncio.Task[object] | None = None
+        self._checkpointer: ShardCheckpointer | None = None
+        self._restarts = False  # stalled, and to begin again here
+        self.is_stalled = False  # told so: what it did not finish is left to a later epoch
+        self.is_abandoned = False  # its lease was passed on though its call has not ended
+        self.has_progressed = False  # a batch was done
+        self.context = place.context_of(lease)
 
     async def run(self) -> None:
         """Consume until the shard ends, is let go or is lost.
@@ -83,12 +67,19 @@ class ShardConsumer:
             KclError: the worker cannot go on: the processor is none, a permission is missing, the place is not one of
                 this stream.
         """
+        self._task = asyncio.current_task()
         try:
             await self._consume()
+        except asyncio.CancelledError:
+            if not self.is_stalled:
+                raise
+            assert self._task is not None
+            self._task.uncancel()
+            if self._ending is not Ending.LOST:
+                await self._or_lose(self._line.ask(self._stalled(may_restart=self._restarts)))
         finally:
-            self._attendant.user.close()
             self._buffer.release_all()
-            self._line.tell(Closed())
+            self._attendant.user.close(then=lambda: self._line.tell(Closed()))
 
     def stop(self, ending: Ending) -> None:
         """Begin no other batch; the one in flight is waited for."""
@@ -98,6 +89,30 @@ class ShardConsumer:
             self.context.is_cancelled = True
             self._attendant.stop()
         self._buffer.close()
+
+    def stall(self, *, may_restart: bool) -> bool:
+        """Begin no other call, and cancel what hangs; then pass the lease on, to a new epoch here if that may be.
+
+        Returns:
+            True if so: no call runs in a thread, where nothing can end it, and nobody else is to have the lease.
+        """
+        is_wanted = self._ending in (None, Ending.SHARD_END)
+        self._restarts = may_restart and is_wanted and not self._attendant.user.is_in_thread
+        self.is_stalled = True
+        self.stop(Ending.LET_GO)
+        self._attendant.user.cut()
+        if self._task is not None:
+            self._task.cancel()
+        return self._restarts
+
+    def abandon(self) -> None:
+        """The call in flight does not end even when cancelled: pass the lease on, and let it be."""
+        self.is_abandoned = True
+        self._line.tell(self._stalled(may_restart=False))
+
+    def _stalled(self, *, may_restart: bool) -> Stalled:
+        done = self._checkpointer.unwritten if self._checkpointer is not None else None
+        return Stalled(done, may_restart)
 
     # -- the straight line ----------------------------------------------------------------------------------------
 
@@ -123,26 +138,20 @@ class ShardConsumer:
         assert processor is not None
         processor.context = self.context
         is_manual = processor.checkpointing == "manual"
-        checkpointer = ShardCheckpointer(self._lease, self._line, is_manual=is_manual)
+        checkpointer = ShardCheckpointer(self._lease, self._line, self.pulse, is_manual=is_manual)
+        self._checkpointer = checkpointer
         if not await self._attendant.call("initialize", self.context):
             return None
         self._emit(ShardStarted(shard_id=self.shard_id, checkpoint=str(self._lease.checkpoint)))
-        if self._is_late:
-            self._emit(
-                RecordsMissing(
-                    shard_id=self.shard_id,
-                    after=str(self._lease.checkpoint),
-                    before="the oldest record",
-                    reason="the row is older than the stream's retention, and nothing was checkpointed since",
-                )
-            )
+        if self._horizon.gap is not None:
+            self._emit(self._horizon.gap)
         return checkpointer
 
     async def _read_and_deliver(self, checkpointer: ShardCheckpointer) -> None:
         poller = self._make_poller()
         background = (
             asyncio.create_task(self._read(poller), name=f"read {self.shard_id}"),
-            asyncio.create_task(self._checkpoint_on_time(checkpointer, poller), name=f"checkpoint {self.shard_id}"),
+            asyncio.create_task(self._write_on_time(checkpointer, poller), name=f"checkpoint {self.shard_id}"),
         )
         for task in background:
             task.add_done_callback(self._note_end)
@@ -196,6 +205,7 @@ class ShardConsumer:
         if not await self._attendant.call_with("process_records", rest_of_it):
             return
         checkpointer.completed()
+        self.has_progressed = True
         self._emit(
             BatchDone(
                 shard_id=self.shard_id,
@@ -241,10 +251,11 @@ class ShardConsumer:
             ReadFrom.resuming(lease.checkpoint, lease.start_at_ms),
             self._buffer,
             pace=Pace(place.config.idle_read_interval_seconds),
+            pulse=self.pulse,
             page_records_max=place.config.read_limit,
             confirm_end=self._confirm_end,
             report_missing=lambda: self._line.tell(ShardMissing()),
-            may_have_gap=self._may_have_gap,
+            may_have_gap=self._horizon.may_have_gap,
             has_read=place.has_read,
             emit=self._emit,
             clock=place.clock,
@@ -264,20 +275,9 @@ class ShardConsumer:
 
     # -- checkpoints ------------------------------------------------------------------------------------------------
 
-    async def _checkpoint_on_time(self, checkpointer: ShardCheckpointer, poller: Poller) -> None:
-        noted_at = float("-inf")
-        interval_seconds = self._place.config.checkpoint_interval_seconds
-        pause_seconds = jittered(interval_seconds, interval_seconds)(1)  # shards that start at once write apart
-        while True:
-            await self._place.sleep(pause_seconds)
-            pause_seconds = interval_seconds
-            await self._or_lose(checkpointer.save())
-            # an idle shard notes now and then that it missed nothing: then retention passing its checkpoint is no gap
-            at = poller.tip_seen_at
-            is_due = self._place.clock() - noted_at >= CAUGHT_UP_NOTE_SECONDS
-            if at is not None and is_due and checkpointer.is_all_written and checkpointer.written.is_number:
-                noted_at = self._place.clock()
-                await self._or_lose(self._line.ask(NoteCaughtUp(at)))
+    async def _write_on_time(self, checkpointer: ShardCheckpointer, poller: Poller) -> None:
+        timer = CheckpointTimer(checkpointer, poller, self._line, self._place)
+        await self._or_lose(timer.run())
 
     async def _has_room(self, checkpointer: ShardCheckpointer) -> bool:
         """Wait until few enough records are delivered and not checkpointed (law S8); False if the consumer stops."""

@@ -48,7 +48,9 @@ def _places(trace: TracebackType | None) -> str:
 class UserCode:
     """One processor instance. Sync methods run in a thread of its own, async ones on the running loop.
 
-    A call is never cancelled: user code that was begun is waited for, because half a batch is neither done nor undone.
+    User code that was begun is waited for, because half a batch is neither done nor undone. Only a call that stalls, or
+    outlasts the grace of a stop, is cancelled; and then it is not done, whatever it returns. A thread cannot be
+    cancelled: its call goes on, and is not waited for any more.
     """
 
     def __init__(self, factory: ProcessorFactory, name: str) -> None:
@@ -57,6 +59,12 @@ class UserCode:
         self._thread: _OwnThread | None = None
         self.processor: RecordProcessor | None = None
         self.is_async = False
+        self._is_cut = False
+
+    @property
+    def is_in_thread(self) -> bool:
+        """True while a call runs in a thread, where nothing can end it."""
+        return self._thread is not None and self._thread.is_busy
 
     async def create(self, may_begin: MayBegin = lambda: True) -> None:
         """Make the instance, in its own thread if it is synchronous.
@@ -122,17 +130,30 @@ class UserCode:
                 await awaitable
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
-            if task is not None and task.cancelling():
+            if self._is_cut or (task is not None and task.cancelling()):
                 raise
             raise ProcessorRaised(method, error) from None
         except Exception as error:  # noqa: BLE001 - this is user code
-            raise ProcessorRaised(method, error) from None
+            if not self._is_cut:
+                raise ProcessorRaised(method, error) from None
+        if self._is_cut:
+            raise asyncio.CancelledError
 
-    def close(self) -> None:
-        """End the thread once its call in flight is over. Does not wait."""
+    def cut(self) -> None:
+        """The call in flight is about to be cancelled: whatever user code makes of that, the call is not done."""
+        self._is_cut = True
+
+    def close(self, then: Callable[[], None] = lambda: None) -> None:
+        """End the thread once its call in flight is over. Does not wait.
+
+        Args:
+            then: called when no call runs any more: now, or in the thread.
+        """
         if self._thread is not None:
-            self._thread.close()
+            self._thread.close(then)
             self._thread = None
+        else:
+            then()
 
 
 _Outcome = asyncio.Future[BaseException | None]
@@ -143,7 +164,8 @@ class _OwnThread:
     """A daemon thread that runs one call after the other: a call that never returns does not keep the process alive."""
 
     def __init__(self, name: str) -> None:
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[_Job | Callable[[], None]] = queue.SimpleQueue()
+        self.is_busy = False
         threading.Thread(target=self._work, name=name, daemon=True).start()
 
     async def run(
@@ -151,14 +173,19 @@ class _OwnThread:
     ) -> BaseException | None:
         loop = asyncio.get_running_loop()
         done: _Outcome = loop.create_future()
+        self.is_busy = True
         self._jobs.put((loop, done, function, arguments, may_begin))
         return await done
 
-    def close(self) -> None:
-        self._jobs.put(None)
+    def close(self, then: Callable[[], None]) -> None:
+        if self.is_busy:
+            self._jobs.put(then)
+        else:
+            self._jobs.put(lambda: None)
+            then()
 
     def _work(self) -> None:
-        while (job := self._jobs.get()) is not None:
+        while not callable(job := self._jobs.get()):
             loop, done, function, arguments, may_begin = job
             error: BaseException | None = None
             try:
@@ -168,9 +195,11 @@ class _OwnThread:
                     error = NotBegun()
             except BaseException as raised:  # noqa: BLE001 - user code; SystemExit must not end the thread silently
                 error = raised
+            self.is_busy = False
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 loop.call_soon_threadsafe(_settle, done, error)
             del job, loop, done, function, arguments, may_begin, error  # hold no batch while idle
+        job()
 
 
 def _settle(done: _Outcome, error: BaseException | None) -> None:

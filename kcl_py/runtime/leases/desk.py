@@ -21,6 +21,7 @@ class Desk(msgspec.Struct, kw_only=True):
     Attributes:
         session: our session's key; None while there is none.
         is_session_live: whether our own deadline is still ahead.
+        without_us: who would inherit if this worker were not there.
         spawn: runs something beside, until it ends or the worker quits.
         clock: shared with the data plane, seconds.
         succession: who gets what we let go; None unless this worker is leaving.
@@ -32,6 +33,7 @@ class Desk(msgspec.Struct, kw_only=True):
     config: Config
     session: Callable[[], str | None]
     is_session_live: Callable[[], bool]
+    without_us: Callable[[], Succession]
     spawn: Callable[[Coroutine[Any, Any, object]], asyncio.Task[object] | None]
     clock: Callable[[], float]
     emit: Emitter

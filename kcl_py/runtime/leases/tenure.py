@@ -18,6 +18,7 @@ from kcl_py.events import (
     LeaseHandedOver,
     LeasePickedUp,
     LeaseRecreated,
+    LeaseRestarted,
     LeaseWasLost,
     RecordsMissing,
     ServiceTrouble,
@@ -37,6 +38,7 @@ from kcl_py.runtime.mailbox import (
     NoteCaughtUp,
     PrepareCheckpoint,
     SaveCheckpoint,
+    Stalled,
     Yours,
 )
 
@@ -187,6 +189,8 @@ class Tenure:
                 await self._end_shard(children)
             case LetGo(position):
                 await self._let_go(position)
+            case Stalled(position, may_restart):
+                await self._let_go(position, heir=await self._heir_of_stalled(may_restart))
         return None
 
     async def _end_shard(self, named: tuple[ChildShard, ...]) -> None:
@@ -202,10 +206,19 @@ class Tenure:
 
     # -- how it leaves ----------------------------------------------------------------------------------------------
 
-    async def _let_go(self, position: Checkpoint | None, *, is_forced: bool = False) -> None:
-        """Complete an open hand-off, or pass the lease on to whom the plan picks, or to nobody."""
+    async def _heir_of_stalled(self, may_restart: bool) -> str | None:
+        """We ourselves, in a new epoch; or whom the plan picks without us; or nobody, because nobody else is there."""
+        if may_restart:
+            return self._desk.session()
+        succession = self._desk.without_us()
+        await succession.read()
+        succession.open()
+        return await succession.heir_of(self.lease)
+
+    async def _let_go(self, position: Checkpoint | None, *, heir: str | None = None, is_forced: bool = False) -> None:
+        """Complete an open hand-off, or pass the lease on: if we leave, to whom the plan picks; or to nobody."""
         succession = self._desk.succession
-        is_handing_over, heir = self.lease.checkpoint_owner is not None, None
+        is_handing_over = self.lease.checkpoint_owner is not None
         if succession is not None:
             is_handing_over = is_handing_over and await succession.may_receive(self.lease.owner or "")
             heir = None if is_handing_over else await succession.heir_of(self.lease)
@@ -220,7 +233,9 @@ class Tenure:
         lease = await (self._save(passed_on) if position is not None else self._change(passed_on))
         self._end()
         checkpoint = str(lease.checkpoint)
-        if lease.owner is None:
+        if lease.owner is not None and lease.owner == self._desk.session():
+            self._emit(LeaseRestarted(shard_id=lease.key, checkpoint=checkpoint))
+        elif lease.owner is None:
             self._emit(LeaseGivenUp(shard_id=lease.key, checkpoint=checkpoint))
         else:
             self._emit(LeaseHandedOver(shard_id=lease.key, to=lease.owner, checkpoint=checkpoint, is_forced=is_forced))
