@@ -134,6 +134,9 @@ _CREDENTIAL_FAULTS = (
 _SETTING_FAULTS = (ConfigParseError, InvalidRegionError, NoRegionError, ProfileNotFound)
 _WIRE_FAULTS = (ChecksumError, ConnectionError, HTTPClientError, IncompleteReadError, ResponseParserError, OSError)
 _CREDENTIAL_OPERATIONS = ("AssumeRole", "AssumeRoleWithWebIdentity", "AssumeRoleWithSAML", "GetRoleCredentials")
+# An answer without a code, for which botocore puts the status: a refusal that was cut off or garbled, which is a 400,
+# or the page of a proxy that is in trouble. Any other status comes of an endpoint that is none, which does not pass.
+_NO_REFUSAL = re.compile(r"400|408|429|5\d\d")
 _TEXT_CHARACTERS_MAX = 300
 _ECHOED_VALUE = re.compile(r"[Vv]alue '.*' at '", re.DOTALL)
 
@@ -203,6 +206,7 @@ def _kind(error: ClientError, code: str, text: str, operation: str) -> type[Serv
         (code.startswith("KMS"), EncryptionKeyError),
         (code in ("ResourceNotFoundException", "TableNotFoundException"), _MISSING.get(service, ServiceError)),
         (isinstance(status, int) and status >= 500, ServiceUnavailable),
+        (_NO_REFUSAL.fullmatch(code) is not None, ServiceUnavailable),
         (action == "GetRecords" and "iterator" in about, IteratorExpired),
         ("sequence" in about, SequenceRefused),
         # a stream that is being created or deleted answers so to reads; a second CreateStream is another matter
