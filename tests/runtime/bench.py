@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 from collections.abc import Iterable
+from contextvars import Context, copy_context
 from typing import TypeVar
 
 from kcl_py.config import Config
@@ -29,6 +30,7 @@ from kcl_py.runtime.emitter import Emitter
 from kcl_py.runtime.keeper import Keeper
 from kcl_py.runtime.keeper_thread import root_of
 from kcl_py.runtime.mailbox import KeeperFailed, KeeperLine, Leaving, Mailbox, Quit
+from tests.simulation.plane_box import PlaneMailbox
 
 STREAM = "orders"
 SHARD_0 = "shardId-000000000000"
@@ -132,6 +134,7 @@ class BenchWorker:
         process: Process | None = None,
         gone: Iterable[Process] = (),
         factory: ProcessorFactory | None = None,
+        planes: tuple[Context, Context] | None = None,
         **settings: object,
     ) -> None:
         loop = asyncio.get_running_loop()
@@ -143,7 +146,8 @@ class BenchWorker:
         self.failure: BaseException | None = None
         named = type(processor.__name__, (processor,), {"site": site, "calls": self.calls})
         emit = Emitter([self.events.append])
-        self._mailbox = Mailbox()
+        keeper_context, data_context = planes or (copy_context(), copy_context())
+        self._mailbox = Mailbox() if planes is None else PlaneMailbox()
         stream: Stream = self.stream
         table: LeaseTable = self.table
         gone = set(gone)
@@ -165,8 +169,8 @@ class BenchWorker:
             loop.time,
             asyncio.Event(),
         )
-        self.data_plane = DataPlane(place, self._mailbox)
-        self._keeping = asyncio.create_task(self._keep(), name="keeper")
+        self.data_plane = data_context.run(DataPlane, place, self._mailbox)
+        self._keeping = asyncio.create_task(self._keep(), name="keeper", context=keeper_context)
 
     async def _keep(self) -> None:
         try:
