@@ -45,7 +45,7 @@ class SeededOrder:
         self._turns = 0  # since that moment
 
     def append(self, handle: asyncio.Handle) -> None:
-        actor: Actor = handle._context.get(_ACTOR, self._world)  # type: ignore[attr-defined]
+        actor = self.actor_of(handle)
         actor.ready.append(handle)
         if not actor.is_held:
             self._count += 1
@@ -75,6 +75,11 @@ class SeededOrder:
         self._turns += 1
         if self._turns > TURNS_MAX:
             raise RuntimeError(f"{TURNS_MAX} callbacks, and no time passes: {[actor.name for actor in self._able]}")
+
+    def actor_of(self, handle: asyncio.Handle) -> Actor:
+        """Whose callback it is."""
+        actor: Actor = handle._context.get(_ACTOR, self._world)  # type: ignore[attr-defined]
+        return actor
 
     def clear(self) -> None:
         self._able.clear()
