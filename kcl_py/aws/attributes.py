@@ -4,7 +4,6 @@ What does not parse raises `RowError` here and becomes an `OddRow` in a snapshot
 others.
 """
 
-import math
 import re
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -13,6 +12,7 @@ import msgspec
 
 _INTEGER = re.compile(r"[0-9]{1,38}")  # DynamoDB's numbers have 38 digits
 _DECIMAL = re.compile(r"-?[0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]{1,3})?")
+_DECIMAL_END = 1e126  # DynamoDB's numbers end below it; so does what can be reckoned with
 
 Value = TypeVar("Value")
 AttributeValue = dict[str, Any]
@@ -99,7 +99,7 @@ def decimal_of(typed: object) -> float | None:
     if not isinstance(digits, str) or not _DECIMAL.fullmatch(digits):
         return None
     value = float(digits)
-    return value if math.isfinite(value) else None
+    return value if abs(value) < _DECIMAL_END else None
 
 
 def text_of(item: Attributes, name: str) -> str | None:

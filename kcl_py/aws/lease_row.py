@@ -48,6 +48,7 @@ from kcl_py.core.lease import Binding, Change, Lease
 from kcl_py.core.shard import HASH_KEY_MAX, HashRange
 
 _SEQUENCE_DIGITS_MAX = 129  # the service's pattern for sequence numbers: 0|([1-9]\d{0,128})
+_THROUGHPUT_KBPS_MAX = 1e15  # what a row said goes on in what we say, and a number has 38 digits
 _HASH_KEY = re.compile(r"[0-9]{1,39}")
 
 
@@ -84,7 +85,7 @@ def lease_attributes(lease: Lease) -> dict[str, AttributeValue]:
         if lease.binding.table_id is not None:
             item[TABLE] = {"S": lease.binding.table_id}
     if lease.throughput_kbps is not None and math.isfinite(lease.throughput_kbps):
-        item[THROUGHPUT] = number(float(lease.throughput_kbps))
+        item[THROUGHPUT] = number(min(float(lease.throughput_kbps), _THROUGHPUT_KBPS_MAX))
     return item
 
 

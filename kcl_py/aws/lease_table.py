@@ -21,6 +21,7 @@ from kcl_py.core.table import TableSnapshot
 from kcl_py.errors import AccessDenied, ConditionFailed, RowUnreadable, TableMissing
 
 T = TypeVar("T")
+_KEY_BYTES_MAX = 2048
 
 
 class DynamoDBLeaseTable:
@@ -131,6 +132,8 @@ class DynamoDBLeaseTable:
 
     async def session(self, key: str) -> Session | None:
         """See `LeaseTable.session`."""
+        if not _may_be_a_key(key):
+            return None
         return self._read(await self._entries.get(key), session_row.session_of, f"worker entry {key}")
 
     async def write_session(self, before: Session | None, after: Session | None) -> None:
@@ -150,7 +153,8 @@ class DynamoDBLeaseTable:
         Raises:
             Throttled: the table left some entries out again and again.
         """
-        return table_items.snapshot_of(await self._bulk.get_all(sorted(set(keys))), ()).sessions
+        keys = sorted(filter(_may_be_a_key, set(keys)))
+        return table_items.snapshot_of(await self._bulk.get_all(keys), ()).sessions
 
     async def leader_lock(self) -> LeaderLock | None:
         """See `LeaseTable.leader_lock`."""
@@ -197,3 +201,8 @@ class DynamoDBLeaseTable:
             raise RowUnreadable(
                 f"{name} of table {self._connection.table_name} does not parse: {error}; repair or delete it"
             ) from None
+
+
+def _may_be_a_key(owner: str) -> bool:
+    """False if DynamoDB would refuse the whole call for it: rows name owners, and anybody may have written a row."""
+    return 1 <= len(owner.encode("utf-8", "surrogatepass")) <= _KEY_BYTES_MAX
