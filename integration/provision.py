@@ -85,6 +85,18 @@ def _pip(folder: Path) -> None:
     )  # fmt: skip
 
 
+def _faketime(folder: Path) -> None:
+    """PyPI has the source inside a package of pure Python; the compiler is the machine's own."""
+    _run(
+        sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input", "--no-deps",
+        "--only-binary", ":all:", "--require-hashes", "-d", str(folder), "-r", str(PINS / "libfaketime.txt"),
+    )  # fmt: skip
+    (package,) = folder.glob("*.whl")
+    _run(sys.executable, "-m", "zipfile", "-e", str(package), str(folder))
+    _run("make", "--always-make", "-C", str(folder / _FAKETIME_SOURCE), "libfaketime.so.1")
+
+
+_FAKETIME_SOURCE = Path("libfaketime", "vendor", "libfaketime", "src")
 ALL = (
     Tool(
         "kinesis-local",
@@ -103,6 +115,14 @@ ALL = (
         _maven,
     ),
     Tool("awscli", TOOLS / "awscli", TOOLS / "awscli" / "bin" / "aws", (), ("awscli.txt",), _pip),
+    Tool(
+        "libfaketime",
+        TOOLS / "libfaketime",
+        TOOLS / "libfaketime" / _FAKETIME_SOURCE / "libfaketime.so.1",
+        ("make", "cc"),
+        ("libfaketime.txt",),
+        _faketime,
+    ),
 )
 
 
