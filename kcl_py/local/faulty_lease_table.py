@@ -11,7 +11,7 @@ from kcl_py.core.leadership import LeaderLock
 from kcl_py.core.lease import Change, Lease
 from kcl_py.core.session import Session
 from kcl_py.core.table import TableSnapshot
-from kcl_py.errors import ServiceUnavailable, Throttled
+from kcl_py.errors import CredentialsError, ServiceUnavailable, Throttled
 from kcl_py.interfaces import LeaseTable
 from kcl_py.local.memory_lease_table import LOCK_KEY
 
@@ -39,7 +39,7 @@ class Fault(msgspec.Struct, kw_only=True):
 
     Attributes:
         kind: `fail` (nothing is done, no answer), `lose_answer` (it is done, no answer), `throttle` (nothing is done,
-            told to slow down), `delay` (done `seconds` late), `delay_answer` (done at once, answered `seconds` late),
+            told to slow down), `expire` (nothing is done, the credentials are refused), `delay` (done `seconds` late), `delay_answer` (done at once, answered `seconds` late),
             `stale_index` (`lease_keys_of` answers what it answered the time before).
         operation: the door's method; None for every one.
         key: the row, entry or owner that the call is about; None for every one.
@@ -48,7 +48,7 @@ class Fault(msgspec.Struct, kw_only=True):
         seconds: how late, for the delays.
     """
 
-    kind: Literal["fail", "lose_answer", "throttle", "delay", "delay_answer", "stale_index"]
+    kind: Literal["fail", "lose_answer", "throttle", "expire", "delay", "delay_answer", "stale_index"]
     operation: Operation | None = None
     key: str | None = None
     nth: int | None = None
@@ -221,6 +221,8 @@ async def _suffered(fault: Fault | None, operation: str, call: Callable[[], Awai
         raise ServiceUnavailable(f"{operation} got no usable answer (fault: it never arrived)")
     if fault.kind == "throttle":
         raise Throttled(f"{operation} was throttled (fault); nothing was done")
+    if fault.kind == "expire":
+        raise CredentialsError(f"{operation}: the credentials have expired (fault); nothing was done")
     if fault.kind == "delay":
         await asyncio.sleep(fault.seconds)
     answer = await call()

@@ -4,24 +4,21 @@ import argparse
 import sys
 import time
 
-from tests.simulation.swarm import Mood
-from tests.simulation.verdict import life_of, verdict_on
+from tests.simulation.life import Life
+from tests.simulation.verdict import lived, verdict_on_life
 
 
 def main() -> int:
     """Run what the arguments say; 1 if a law was broken."""
-    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
-    parser.add_argument("--seeds", type=int, default=100, metavar="N", help="how many lives (100)")
-    parser.add_argument("--from", type=int, default=0, dest="first", metavar="SEED", help="the first seed (0)")
-    parser.add_argument("--seed", type=int, help="this one alone, with its log")
-    arguments = parser.parse_args()
+    arguments = _parser().parse_args()
     if arguments.seed is not None:
-        return _again(arguments.seed)
+        return _again(_chosen(arguments), is_quiet=arguments.quiet)
     began, failed, entries = time.monotonic(), 0, 0
     for seed in range(arguments.first, arguments.first + arguments.seeds):
-        log = life_of(seed)
+        life = Life.of(seed, arguments.scale)
+        log = lived(life)
         entries += len(log.entries)
-        if verdict := verdict_on(seed, log):
+        if verdict := verdict_on_life(life, log):
             failed += 1
             say(verdict)
     seconds = time.monotonic() - began
@@ -35,12 +32,33 @@ def say(what: object) -> None:
     sys.stdout.flush()
 
 
-def _again(seed: int) -> int:
-    say(Mood.of(seed))
-    log = life_of(seed)
-    say(log)
-    verdict = verdict_on(seed, log)
-    say(verdict or f"seed {seed} breaks nothing")
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=100, metavar="N", help="how many lives (100)")
+    parser.add_argument("--from", type=int, default=0, dest="first", metavar="SEED", help="the first seed (0)")
+    parser.add_argument("--scale", choices=["small", "hour"], default="small", help="of their fleets (small)")
+    parser.add_argument("--seed", type=int, help="this one alone, with its log")
+    parser.add_argument("--only", metavar="NUMBERS", help="with --seed: these incidents alone, as 3,9,12 or none")
+    parser.add_argument("--seconds", type=float, help="with --seed: so many seconds of trouble")
+    parser.add_argument("--quiet", action="store_true", help="with --seed: without the log")
+    parser.add_argument("--shrink", action="store_true", help="with --seed: leave out whatever the failure can spare")
+    return parser
+
+
+def _chosen(arguments: argparse.Namespace) -> Life:
+    only = None
+    if arguments.only is not None:
+        only = [int(number) for number in arguments.only.split(",")] if arguments.only != "none" else []
+    return Life.of(arguments.seed, arguments.scale).but(only=only, seconds=arguments.seconds)
+
+
+def _again(life: Life, *, is_quiet: bool) -> int:
+    log = lived(life)
+    if not is_quiet:
+        say(log)
+    say(life)
+    verdict = verdict_on_life(life, log)
+    say(verdict or f"seed {life.seed} breaks nothing")
     return int(bool(verdict))
 
 

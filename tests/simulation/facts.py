@@ -179,6 +179,12 @@ class StreamReplaced(Fact, frozen=True, kw_only=True):
     """The stream was deleted, and another one of its name was created."""
 
 
+class Incident(Fact, frozen=True, kw_only=True):
+    """Something is done to the fleet."""
+
+    kind: str
+
+
 class Trouble(Fact, frozen=True, kw_only=True):
     """A fault begins; it is over at `until`."""
 

@@ -115,6 +115,11 @@ class FleetWorker:
             )
         return self._leave_task
 
+    def leave_if_running(self) -> None:
+        """Stop it unless it is gone, dead, or leaving."""
+        if self.is_running:
+            self.leave()
+
     @property
     def dice(self) -> random.Random:
         """What its processors throw."""

@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine
 
 from kcl_py.core.checkpoint import Checkpoint
 from kcl_py.core.lease import Lease
@@ -22,6 +22,7 @@ from tests.simulation.chance import seed_jitter
 from tests.simulation.facts import (
     Drained,
     Failed,
+    Incident,
     Log,
     Put,
     Resharded,
@@ -33,6 +34,7 @@ from tests.simulation.facts import (
     Trouble,
 )
 from tests.simulation.fleet_worker import FleetWorker, World
+from tests.simulation.wall_clock import WallClock
 from tests.simulation.wire import Network
 
 STREAM = "orders"
@@ -53,6 +55,8 @@ class Simulation:
         self.dice = random.Random(seed)
         self.log = Log()
         self.everybody: list[FleetWorker] = []
+        self.wall_clock = WallClock()
+        self._backup: tuple[Lease, ...] = ()
         self._make_worker = make_worker
         self._numbers: Counter[str] = Counter()
         self._puts: deque[tuple[float, Put]] = deque()  # and when; what is trimmed is not among them
@@ -164,6 +168,10 @@ class Simulation:
 
     # -- what operators and time do -----------------------------------------------------------------------------------
 
+    async def back_up_table(self) -> None:
+        """Keep the rows as they are, for `restore_table`."""
+        self._backup = (await self.world.table.snapshot()).leases
+
     def erase_row(self, shard_id: str) -> None:
         """Delete a lease row by hand."""
         self.world.table.erase(shard_id)
@@ -174,11 +182,11 @@ class Simulation:
         self.world.table.drop()
         self.log.note("", TableDropped())
 
-    async def restore_table(self, rows: Iterable[Lease]) -> None:
-        """Put another table in the place of the lease table, with the rows of an earlier state."""
+    async def restore_table(self) -> None:
+        """Put another table in the place of the lease table, with the rows as they were a while ago."""
         self.world.table.drop()
         await self.world.table.prepare()
-        for row in rows:
+        for row in self._backup:
             self.world.table.put(row)
         self.log.note("", TableRestored())
 
@@ -199,6 +207,10 @@ class Simulation:
             gone[put.shard_id].append(put)
         for shard_id, puts in gone.items():
             self.log.note("", Trimmed(shard_id=shard_id, records=tuple(puts)))
+
+    def note_incident(self, kind: str) -> None:
+        """Something happens to the fleet."""
+        self.log.note("", Incident(kind=kind))
 
     async def is_all_done(self) -> bool:
         """True once every record that was put is done and checkpointed, and no shard that ended is unfinished."""
@@ -250,6 +262,7 @@ def simulated(
     shards: int = 2,
     make_worker: MakeWorker = FleetWorker,
     table: Callable[[], MemoryLeaseTable] = MemoryLeaseTable,
+    make_order: Callable[[int], SeededOrder] = SeededOrder,
 ) -> Log:
     """Run a scenario to its end and return what happened.
 
@@ -259,17 +272,19 @@ def simulated(
         shards: of the stream at first.
         make_worker: how a worker is made; a fleet that misbehaves has another one.
         table: makes the table that all share.
+        make_order: makes the order of callbacks; one that watches somebody is another one.
     """
-    order = SeededOrder(seed)
+    order = make_order(seed)
     logs: list[Log] = []
 
     async def main() -> None:
         simulation = Simulation(seed, order, shards, make_worker, table())
         logs.append(simulation.log)
-        try:
-            await scenario(simulation)
-        finally:
-            await simulation.end()
+        with simulation.wall_clock.shown():
+            try:
+                await scenario(simulation)
+            finally:
+                await simulation.end()
 
     seed_jitter(seed)
     virtual_time.run(main(), order)

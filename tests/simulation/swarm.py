@@ -1,235 +1,99 @@
-"""A random life of a fleet: which kinds of trouble it meets, and when, follows from the seed alone."""
+"""Lives the life of a fleet: its incidents happen at their times, its workers are replaced, and then it ends."""
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
-import msgspec
-
-from kcl_py.errors import ServiceUnavailable
-from kcl_py.local.faults import ChildShardsDropped, Delayed, Effect, ListingStale, Refused, throttled
-from kcl_py.local.faults import Fault as StreamFault
-from kcl_py.local.faults import Operation as StreamOperation
-from kcl_py.local.faulty_lease_table import Fault, Operation
-from tests.simulation.facts import Healed
+from tests.simulation.endings import ENDINGS
 from tests.simulation.fleet_worker import FleetWorker
-from tests.simulation.laws.liveness import SETTLE_SECONDS
+from tests.simulation.incidents import KINDS
+from tests.simulation.journals import Journal, ManualJournal
+from tests.simulation.life import Life
+from tests.simulation.scene import Mending, Scene
 from tests.simulation.simulation import Simulation
 
-LIFE_SECONDS = 100
-HEAL_SECONDS_MAX = 200
-WORKERS_MAX = 6
-KINDS = (
-    "join", "leave", "crash", "pause", "reshard", "throttle one", "throttle all", "answers lost", "requests lost",
-    "requests late", "answers late", "index stale", "stream", "slow", "failing", "far",
-)  # fmt: skip
-MEMBERSHIP = ("join", "leave", "crash", "pause", "reshard", "slow")
-OPERATIONS = ("write", "write", "write_session", "create", "snapshot", "lease", "session", "sessions",
-              "write_leader_lock", "leader_lock", "lease_keys_of", "delete")  # fmt: skip
-
-WRITES: tuple[Operation | None, ...] = ("write", "create", "delete", "write_session", "write_leader_lock")
-EVERYTHING: tuple[Operation | None, ...] = (None,)
-
-
-class Mood(msgspec.Struct, frozen=True):
-    """What a seed has in store."""
-
-    seed: int
-    shards: int
-    workers: int
-    kinds: frozenset[str]
-    pace: float  # how likely something goes wrong, about once a second
-    settings: Mapping[str, object]
-
-    @classmethod
-    def of(cls, seed: int) -> "Mood":
-        dice = random.Random(f"mood {seed}")
-        likely = dice.choice([0.2, 0.5, 0.8])
-        kinds = MEMBERSHIP if seed % 4 == 3 else KINDS  # every fourth fleet has doors that work
-        return cls(
-            seed=seed,
-            shards=dice.randint(1, 8),
-            workers=dice.randint(2, 6) if kinds is MEMBERSHIP else dice.randint(1, 5),
-            kinds=frozenset(kind for kind in kinds if dice.random() < likely),
-            pace=dice.choice([0.02, 0.2]) if kinds is MEMBERSHIP else 0.2,
-            settings={
-                "balance": dice.choice(["weight", "lease_count"]),
-                "failover_seconds": dice.choice([6.0, 10.0]),
-                "checkpoint_interval_seconds": dice.choice([1.0, 5.0]),
-                "uncheckpointed_records_max": dice.choice([5, 50, 100_000]),
-                "read_limit": dice.choice([3, 20, 10_000]),
-                "shutdown_grace_seconds": dice.choice([3.0, 25.0]),
-                "shard_listing_interval_seconds": dice.choice([10.0, 60.0]),
-                "retry_backoff_max_seconds": 2.0,
-                "retry_stopped_seconds": 5.0,
-            },
-        )
-
-    @property
-    def failover_seconds(self) -> float:
-        failover = self.settings["failover_seconds"]
-        assert isinstance(failover, float)
-        return failover
-
-    @property
-    def quiet_seconds(self) -> float:
-        """How long the fleet is watched when all is done: long enough to see it settle, where no door misbehaves."""
-        return self.failover_seconds + SETTLE_SECONDS + 20 if self.kinds <= set(MEMBERSHIP) else 5.0
-
-    @property
-    def repeats_max(self) -> int:
-        """Law S8: so many records, plus one page."""
-        cap, page = self.settings["uncheckpointed_records_max"], self.settings["read_limit"]
-        assert isinstance(cap, int)
-        assert isinstance(page, int)
-        return cap + page
+FAR_SECONDS = (0.01, 0.4)
 
 
 class Swarm:
-    """Lives one life."""
+    """One life.
 
-    def __init__(self, mood: Mood) -> None:
-        self.mood = mood
+    Attributes:
+        mending: of everything that is broken just now.
+    """
+
+    def __init__(self, life: Life) -> None:
+        self.life = life
+        self.mending = Mending()
+        self._dice = random.Random(f"swarm {life.seed}")  # apart from the incidents', which may be left out
         self._joined = 0
-        self._throttled = (0.0, EVERYTHING)  # until when everybody is, and in what
-        self._is_healed = False
-        self._heals: set[asyncio.TimerHandle] = set()
-        self._leaving: list[asyncio.Task[None]] = []
+        self._everybody: list[tuple[float, Callable[[FleetWorker], None]]] = []
+        self._troubles: set[asyncio.Task[None]] = set()
 
     async def live(self, fleet: Simulation) -> None:
-        """Trouble for a while, then none, until everything is done."""
-        self._fleet, self._dice = fleet, fleet.dice
-        if "far" in self.mood.kinds:
-            fleet.world.network.latency_seconds = (0.01, 0.4)
-            fleet.trouble("far", LIFE_SECONDS + HEAL_SECONDS_MAX)  # nobody is as quick as the promises suppose
-        until = asyncio.get_running_loop().time() + LIFE_SECONDS
-        while asyncio.get_running_loop().time() < until:
-            fleet.put(self._dice.randint(0, 8))
+        """Trouble for a while, and then the end that the life has."""
+        self._fleet = fleet
+        if self.life.is_far:
+            fleet.world.network.latency_seconds = FAR_SECONDS
+            fleet.trouble("far", 10 * self.life.seconds)  # nobody is as quick as the promises suppose
+        trouble = asyncio.create_task(self._suffer(), name="incidents")
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self.life.seconds
+        while loop.time() < until:
+            if loop.time() < until - self.life.seconds / 2:
+                await fleet.back_up_table()
+            self.put()
             self._keep_company()
-            await self._suffer()
             await asyncio.sleep(self._dice.uniform(0.2, 2))
-        await self._heal()
+        await trouble
+        await ENDINGS[self.life.ending](self, fleet)
+
+    def put(self) -> None:
+        """Put what is put in about a second."""
+        self._fleet.put(self._dice.randint(*self.life.puts), aggregate_max=self.life.aggregate_max)
+
+    def recruit(self, worker_id: str | None = None) -> FleetWorker:
+        """Have another worker join, under a new name."""
+        self._joined += 1
+        life, dice, name = self.life, self._dice, f"w{self._joined}"
+        worker = self._fleet.join(
+            name,
+            rate=dice.uniform(0.976, 1.024),
+            host=f"host-{dice.randrange(life.hosts)}" if life.hosts else "",
+            journal=ManualJournal if life.is_manual else Journal,
+            worker_id=worker_id or name,
+            **life.settings,
+        )
+        for until, spoil in self._everybody:
+            if asyncio.get_running_loop().time() < until:
+                spoil(worker)
+        return worker
+
+    def for_everybody(self, seconds: float, spoil: Callable[[FleetWorker], None]) -> None:
+        """Do something to all that run and to all that join within so many seconds."""
+        self._everybody.append((asyncio.get_running_loop().time() + seconds, spoil))
+        for worker in self._fleet.workers.values():
+            spoil(worker)
+
+    def heal(self) -> None:
+        """Mend everything that is broken; whoever stands still goes on."""
+        self._everybody.clear()
+        self.mending.everything()
+        self._fleet.resume_all()
 
     def _keep_company(self) -> None:
-        """A fleet is never left alone for long."""
-        count, dice = len(self._fleet.workers), self._dice
-        is_growing = self._joined < self.mood.workers and dice.random() < 0.5
-        is_alone = not count and dice.random() < 0.2
-        is_joined = "join" in self.mood.kinds and count < WORKERS_MAX and dice.random() < 0.05
-        if is_growing or is_alone or is_joined:
-            self._join()
-
-    def _join(self) -> None:
-        self._joined += 1
-        dice = self._dice
-        worker = self._fleet.join(f"w{self._joined}", rate=dice.uniform(0.976, 1.024), **self.mood.settings)
-        pauses = [0.0, 0.0, 0.1, 1.0, 9.0] if "slow" in self.mood.kinds else [0.0, 0.0, 0.1]
-        worker.processing_seconds = lambda: 0.0 if self._is_healed else dice.choice(pauses)
-        self._throttle(worker)
-        if "failing" in self.mood.kinds:
-            worker.is_failing = lambda: not self._is_healed and dice.random() < 0.1
+        """A fleet is never left short of workers for long."""
+        if len(self._fleet.workers) < self.life.workers and self._dice.random() < 0.4:
+            self.recruit()
 
     async def _suffer(self) -> None:
-        fleet, dice, failover = self._fleet, self._dice, self.mood.failover_seconds
-        if not self.mood.kinds or dice.random() >= self.mood.pace:
-            return
-        kind = dice.choice(sorted(self.mood.kinds))
-        name = dice.choice(sorted(fleet.workers)) if fleet.workers else None
-        if kind == "reshard":
-            await self._reshard()
-        elif name is None:
-            return
-        elif kind == "leave":
-            self._leaving.append(fleet.leave(name))
-        elif kind == "crash":
-            fleet.crash(name)
-        elif kind == "pause":
-            fleet.pause(name, dice.choice([0.3, 0.6, 1.0, 3.0]) * failover * dice.uniform(0.8, 1.2))
-        elif kind == "throttle all":
-            self._throttled = (asyncio.get_running_loop().time() + 2 * failover, dice.choice([EVERYTHING, WRITES]))
-            for worker in fleet.workers.values():
-                self._throttle(worker)
-        else:
-            self._spoil_door(fleet.workers[name], kind)
-
-    def _throttle(self, worker: FleetWorker) -> None:
-        """The table throttles everybody for a while, whoever joins as well; it does not end for all in one instant."""
-        until, operations = self._throttled
-        seconds = until - asyncio.get_running_loop().time() - self._dice.uniform(0, 3)
-        if seconds > 0:
-            faults = [Fault(kind="throttle", operation=operation) for operation in operations]
-            self._spoil(worker, faults, "throttle all", seconds)
-
-    def _spoil_door(self, worker: FleetWorker, kind: str) -> None:
-        dice, failover = self._dice, self.mood.failover_seconds
-        late = dice.choice([0.5, 3.0, failover, failover + 4])
-        table_faults: dict[str, Callable[[], Fault]] = {
-            "throttle one": lambda: Fault(kind="throttle"),
-            "answers lost": lambda: self._now_and_then(kind="lose_answer"),
-            "requests lost": lambda: self._now_and_then(kind="fail"),
-            "requests late": lambda: self._now_and_then(kind="delay", seconds=late),
-            "answers late": lambda: self._now_and_then(kind="delay_answer", seconds=late),
-            "index stale": lambda: Fault(kind="stale_index"),
-        }
-        if kind in table_faults:
-            count = 1 if kind in ("throttle one", "index stale") else 6
-            self._spoil(
-                worker, [table_faults[kind]() for _ in range(count)], kind, dice.choice([1.0, 5.0, 2 * failover])
-            )
-        elif kind == "stream":
-            self._spoil_stream(worker, dice.choice([3.0, 20.0]))
-
-    def _now_and_then(self, **values: object) -> Fault:
-        dice = self._dice
-        return Fault(operation=dice.choice(OPERATIONS), nth=dice.randint(1, 12), **values)  # type: ignore[arg-type]
-
-    def _spoil(self, worker: FleetWorker, faults: list[Fault], kind: str, seconds: float) -> None:
-        worker.table.faults += faults
-        self._fleet.trouble(kind, seconds, worker.name)
-        spoiled = {id(fault) for fault in faults}
-
-        def heal() -> None:
-            worker.table.faults[:] = [fault for fault in worker.table.faults if id(fault) not in spoiled]
-
-        self._heals.add(asyncio.get_running_loop().call_later(seconds, heal))
-
-    def _spoil_stream(self, worker: FleetWorker, seconds: float) -> None:
-        dice = self._dice
-        effects: list[tuple[StreamOperation, Effect]] = [
-            ("read", throttled()),
-            ("open", Refused(ServiceUnavailable("500"))),
-            ("read", Refused(ServiceUnavailable("500"))),
-            ("read", Delayed(dice.uniform(0, 4))),
-            ("read", ChildShardsDropped()),
-            ("list_shards", Delayed(dice.uniform(0, 4))),  # a door tries a refused listing again by itself
-            ("list_shards", ListingStale(dice.uniform(1, 50))),
-        ]
-        operation, effect = dice.choice(effects)
-        worker.stream.faults.append(StreamFault(operation=operation, effect=effect, chance=dice.uniform(0.1, 0.6)))
-        self._fleet.trouble("stream", seconds, worker.name)
-        self._heals.add(asyncio.get_running_loop().call_later(seconds, worker.stream.faults.clear))
-
-    async def _reshard(self) -> None:
-        shards, dice = await self._fleet.open_shards(), self._dice
-        if len(shards) > 1 and dice.random() < 0.5:
-            at = dice.randrange(len(shards) - 1)
-            await self._fleet.merge(shards[at], shards[at + 1])
-        elif len(shards) < 12:
-            await self._fleet.split(dice.choice(shards))
-
-    async def _heal(self) -> None:
-        fleet = self._fleet
-        self._is_healed = True
-        for heal in self._heals:
-            heal.cancel()
-        fleet.resume_all()
-        for worker in fleet.everybody:
-            worker.table.faults.clear()
-            worker.stream.faults.clear()
-        if not fleet.workers:
-            self._join()
-        fleet.log.note("", Healed())
-        until = asyncio.get_running_loop().time() + HEAL_SECONDS_MAX
-        while asyncio.get_running_loop().time() < until and not await fleet.is_all_done():
-            await asyncio.sleep(2)
-        await asyncio.sleep(self.mood.quiet_seconds)
+        """Each incident at its time, though an earlier one may take longer."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        async with asyncio.TaskGroup() as group:
+            for incident in self.life.incidents:
+                await asyncio.sleep(max(0.0, began + incident.at_seconds - loop.time()))
+                strike = KINDS[incident.kind](Scene(self._fleet, self.life, self, self.mending, incident.seed))
+                self._fleet.note_incident(incident.kind)
+                if strike is not None:
+                    group.create_task(strike, name=incident.kind)

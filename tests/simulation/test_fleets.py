@@ -7,12 +7,12 @@ import pytest
 
 from kcl_py.local.faulty_lease_table import Fault, Operation
 from tests.simulation.facts import Crashed, Healed, RowWritten
+from tests.simulation.incidents.table import EVERYTHING, WRITES
 from tests.simulation.laws.history import History, worker_of
 from tests.simulation.laws.liveness import takeovers
 from tests.simulation.laws.owners import few_repeats
 from tests.simulation.sabotage import DEAF_VERDICT, sabotaged
 from tests.simulation.simulation import Scenario, Simulation, simulated
-from tests.simulation.swarm import EVERYTHING, WRITES
 from tests.simulation.verdict import LAWS, judged
 
 FAILOVER_SECONDS = 10.0

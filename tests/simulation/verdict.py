@@ -7,8 +7,9 @@ from tests.simulation.facts import Log
 from tests.simulation.fleet_worker import FleetWorker
 from tests.simulation.laws import liveness, owners, records
 from tests.simulation.laws.history import History
+from tests.simulation.life import Life
 from tests.simulation.simulation import MakeWorker, simulated
-from tests.simulation.swarm import Mood, Swarm
+from tests.simulation.swarm import Swarm
 
 Law = Callable[[History], list[str]]
 SAFETY: tuple[Law, ...] = (
@@ -43,24 +44,44 @@ def judged(history: History, laws: tuple[Law, ...] = SAFETY, repeats_max: int | 
     return {law: broken for law, broken in verdicts.items() if broken}
 
 
+def lived(
+    life: Life,
+    *,
+    make_worker: MakeWorker = FleetWorker,
+    table: Callable[[], MemoryLeaseTable] = MemoryLeaseTable,
+) -> Log:
+    """The log of a life."""
+    return simulated(life.seed, Swarm(life).live, shards=life.shards, make_worker=make_worker, table=table)
+
+
+def judged_life(life: Life, log: Log) -> dict[str, list[str]]:
+    """Which laws the log of a life breaks, and how."""
+    return judged(History(log, life.failover_seconds), LAWS, repeats_max=life.repeats_max)
+
+
+def verdict_on_life(life: Life, log: Log) -> str:
+    """What the log breaks, and how to see it again; empty if it breaks nothing."""
+    broken = judged_life(life, log)
+    if not broken:
+        return ""
+    lines = [
+        f"seed {life.seed} breaks {', '.join(broken)}; again, with its log: python -m tests.simulation {life.options}"
+    ]
+    for law, reasons in broken.items():
+        lines += [f"  {law}: {reason}" for reason in reasons[:SHOWN_MAX]]
+    return "\n".join(lines)
+
+
 def life_of(
     seed: int,
     *,
     make_worker: MakeWorker = FleetWorker,
     table: Callable[[], MemoryLeaseTable] = MemoryLeaseTable,
 ) -> Log:
-    """The log of the random life of this seed."""
-    mood = Mood.of(seed)
-    return simulated(seed, Swarm(mood).live, shards=mood.shards, make_worker=make_worker, table=table)
+    """The log of the small life of this seed."""
+    return lived(Life.of(seed), make_worker=make_worker, table=table)
 
 
 def verdict_on(seed: int, log: Log) -> str:
-    """What the log breaks, and how to see it again; empty if it breaks nothing."""
-    mood = Mood.of(seed)
-    broken = judged(History(log, mood.failover_seconds), LAWS, repeats_max=mood.repeats_max)
-    if not broken:
-        return ""
-    lines = [f"seed {seed} breaks {', '.join(broken)}; again, with its log: python -m tests.simulation --seed {seed}"]
-    for law, reasons in broken.items():
-        lines += [f"  {law}: {reason}" for reason in reasons[:SHOWN_MAX]]
-    return "\n".join(lines)
+    """The same for the small life of a seed."""
+    return verdict_on_life(Life.of(seed), log)

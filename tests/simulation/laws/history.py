@@ -1,43 +1,68 @@
 """A log with the questions that several laws ask of it. Each answer is worked out once."""
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from functools import cached_property
 
 from kcl_py.core.lease import Lease
+from kcl_py.events import RecordsMissing
 from tests.simulation.facts import (
     BeatSent,
-    Crashed,
+    Drained,
     EntryWritten,
-    Failed,
     Joined,
-    Leaving,
-    Left,
     LockWritten,
     Log,
-    Paused,
     Position,
     Put,
     Resharded,
-    Resumed,
     RowWritten,
-    Trouble,
+    StreamReplaced,
+    Trimmed,
 )
 from tests.simulation.facts import Entry as LogEntry
+from tests.simulation.laws.circumstances import Circumstances
 
 EPSILON = 0.05  # by which clocks may differ, and by which a worker's own deadline is early
+Epoch = tuple[str, int, str]
+"""Shard, fencing token and worker: where a table was made anew, tokens begin anew as well."""
+PickUp = tuple[LogEntry, Lease]
 
 
 class History:
     """What happened, ready to be judged."""
 
-    def __init__(self, log: Log, failover_seconds: float = 10.0) -> None:
+    def __init__(
+        self,
+        log: Log,
+        failover_seconds: float = 10.0,
+        *,
+        audit_seconds: float = 60.0,
+        stall_timeout_seconds: float = 1800.0,
+        repeats_max: int | None = None,
+        page_bytes_max: int = 1 << 20,
+    ) -> None:
+        """Take a log.
+
+        Args:
+            log: of one simulation.
+            failover_seconds, audit_seconds, stall_timeout_seconds: what all workers were told.
+            repeats_max: records that a change of owner may repeat; None if nobody knows.
+            page_bytes_max: what a page weighs at most, or is taken to weigh before it was seen.
+        """
         self.log = log
         self.failover_seconds = failover_seconds
+        self.audit_seconds = audit_seconds
+        self.stall_timeout_seconds = stall_timeout_seconds
+        self.repeats_max = repeats_max
+        self.page_bytes_max = page_bytes_max
+        self.circumstances = Circumstances(log, failover_seconds, audit_seconds)
+        self.is_calm = self.circumstances.is_calm
 
     @cached_property
     def ends_at(self) -> float:
-        return self.log.entries[-1].at
+        """When everybody was told to stop; the last instant if nobody was."""
+        return next((entry.at for entry, _ in self.log.of(Drained)), self.log.entries[-1].at)
 
     # -- records ------------------------------------------------------------------------------------------------------
 
@@ -50,18 +75,62 @@ class History:
         return dict(puts)
 
     @cached_property
+    def put_at(self) -> dict[str, list[float]]:
+        """When each of them was put."""
+        times: defaultdict[str, list[float]] = defaultdict(list)
+        for entry, put in self.log.of(Put):
+            times[put.shard_id].append(entry.at)
+        return dict(times)
+
+    @cached_property
     def _positions(self) -> dict[str, list[Position]]:
         return {shard_id: [put.position for put in puts] for shard_id, puts in self.puts.items()}
 
-    def after(self, shard_id: str, position: Position | None) -> list[Put]:
-        """The shard's records behind a position, in order; all of them for None."""
-        start = 0
-        if position is not None:
-            positions = self._positions.get(shard_id, [])
-            start = bisect_left(positions, position)
-            if start < len(positions) and positions[start] == position:
-                start += 1
-        return self.puts.get(shard_id, [])[start:]
+    def index_after(self, shard_id: str, position: Position | None) -> int:
+        """How many of the shard's records lie at or below a position; none for None."""
+        return 0 if position is None else bisect_right(self._positions.get(shard_id, []), position)
+
+    def between(self, shard_id: str, after: Position | None, before: Position | None) -> list[Put]:
+        """The shard's records between two places, both left out; None is its beginning, or its end."""
+        positions = self._positions.get(shard_id, [])
+        end = len(positions) if before is None else bisect_left(positions, before)
+        return self.puts.get(shard_id, [])[self.index_after(shard_id, after) : end]
+
+    @cached_property
+    def gone_since(self) -> dict[tuple[str, Position], int]:
+        """The records that nobody could read any more, and from which line of the log on."""
+        gone: dict[tuple[str, Position], int] = {}
+        there: dict[tuple[str, Position], None] = {}
+        for entry, what in self.log.of(Put, Trimmed, StreamReplaced):
+            if isinstance(what, Put):
+                there[what.shard_id, what.position] = None
+            elif isinstance(what, Trimmed):
+                for put in what.records:
+                    gone.setdefault((put.shard_id, put.position), entry.index)
+            else:
+                for place in there:
+                    gone.setdefault(place, entry.index)
+                there.clear()
+        return gone
+
+    def is_gone(self, put: Put, index: int) -> bool:
+        """True if a record was trimmed, or its stream deleted, before this line of the log."""
+        return self.gone_since.get((put.shard_id, put.position), index) < index
+
+    def gap(self, entry: LogEntry, missing: RecordsMissing) -> list[Put]:
+        """The records that a published gap says are missing.
+
+        One that reaches to what is there, whatever that is, means those that were gone by then.
+        """
+        shard_id = missing.shard_id
+        after = (int(missing.after.partition("/")[0]), -1) if missing.after[:1].isdigit() else None
+        before = (int(missing.before), -1) if missing.before.isdigit() else None
+        covered = self.between(shard_id, after, before)
+        if missing.before in ("the tip", "the oldest record"):
+            covered = [put for put in covered if self.is_gone(put, entry.index)]
+        elif before is None:
+            covered = covered[: bisect_right(self.put_at.get(shard_id, []), entry.at)]
+        return [put for put in covered if put.position[0] != (after or (-1,))[0] or self.is_gone(put, entry.index)]
 
     @cached_property
     def parents(self) -> dict[str, tuple[str, ...]]:
@@ -83,22 +152,40 @@ class History:
         return dict(by_row)
 
     @cached_property
-    def pick_ups(self) -> dict[tuple[str, int], tuple[LogEntry, Lease]]:
-        """By shard and fencing token: the write that began the epoch."""
+    def pick_ups(self) -> dict[Epoch, PickUp]:
+        """The write that began each epoch."""
         return {
-            (write.key, write.stands.counter): (entry, write.stands)
+            (write.key, write.stands.counter, entry.worker): (entry, write.stands)
             for entry, write in self.writes
             if write.stands is not None and is_pick_up(write)
         }
 
+    @cached_property
+    def pick_ups_of(self) -> dict[str, list[PickUp]]:
+        """By shard, in order."""
+        by_row: defaultdict[str, list[PickUp]] = defaultdict(list)
+        for (shard_id, _, _), picked_up in self.pick_ups.items():
+            by_row[shard_id].append(picked_up)
+        return dict(by_row)
+
+    @cached_property
+    def _written_at(self) -> dict[str, list[float]]:
+        return {key: [entry.at for entry, _ in writes] for key, writes in self.writes_of.items()}
+
     def row_at(self, shard_id: str, at: float) -> Lease | None:
         """The row as it stood at an instant."""
-        row = None
-        for entry, write in self.writes_of.get(shard_id, ()):
-            if entry.at > at:
-                break
-            row = write.stands
-        return row
+        times = self._written_at.get(shard_id, [])
+        last = bisect_right(times, at) - 1
+        return self.writes_of[shard_id][last][1].stands if last >= 0 else None
+
+    @cached_property
+    def ended_at(self) -> dict[str, float]:
+        """When each row said SHARD_END first."""
+        ended: dict[str, float] = {}
+        for entry, write in self.writes:
+            if write.stands is not None and write.stands.is_finished:
+                ended.setdefault(write.key, entry.at)
+        return ended
 
     # -- sessions and leaders -----------------------------------------------------------------------------------------
 
@@ -122,9 +209,9 @@ class History:
         return self._senders.get(session_key or "", worker_of(session_key or ""))
 
     @cached_property
-    def rates(self) -> dict[str, float]:
-        """How fast each worker's clock is."""
-        return {entry.worker: joined.rate for entry, joined in self.log.of(Joined)}
+    def joined(self) -> dict[str, tuple[LogEntry, Joined]]:
+        """How each worker began."""
+        return {entry.worker: (entry, joined) for entry, joined in self.log.of(Joined)}
 
     @cached_property
     def deadlines_of(self) -> dict[str, list[tuple[float, float]]]:
@@ -134,11 +221,19 @@ class History:
             sent.setdefault((beat.key, beat.beat), entry.at)
         deadlines: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
         for key, written in self.entries_of.items():
-            lifetime = self.failover_seconds * (1 - EPSILON) / self.rates.get(self.worker_of(key), 1.0)
+            began = self.joined.get(self.worker_of(key))
+            lifetime = self.failover_seconds * (1 - EPSILON) / (began[1].rate if began is not None else 1.0)
             for entry, fact in written:
                 if fact.beat is not None and (key, fact.beat) in sent and not fact.is_revoked:
                     deadlines[key].append((entry.at, sent[key, fact.beat] + lifetime))
         return dict(deadlines)
+
+    def deadline_at(self, session_key: str, at: float) -> float | None:
+        """The latest deadline that a session may know of at an instant."""
+        deadlines = self.deadlines_of.get(session_key, [])
+        known = bisect_right(deadlines, (at, float("inf")))
+        # beats follow each other, so the last one that landed has the latest deadline, but for one that was late
+        return max((deadline for _, deadline in deadlines[max(0, known - 3) : known]), default=None)
 
     @cached_property
     def lock_writes(self) -> list[tuple[LogEntry, LockWritten]]:
@@ -146,37 +241,21 @@ class History:
 
     def leader_at(self, at: float) -> LockWritten | None:
         """Who leads, and who stands by; None while nobody does."""
-        lock = None
-        for entry, written in self.lock_writes:
-            if entry.at > at:
-                break
-            lock = written if written.owner is not None else None
-        return lock
+        last = bisect_right(self.lock_writes, at, key=lambda written: written[0].at) - 1
+        lock = self.lock_writes[last][1] if last >= 0 else None
+        return lock if lock is not None and lock.owner is not None else None
 
     # -- when things went wrong ---------------------------------------------------------------------------------------
 
-    @cached_property
+    @property
     def troubles(self) -> list[tuple[float, float, str]]:
         """From when to when what was wrong with the doors."""
-        return [(entry.at, trouble.until, trouble.what) for entry, trouble in self.log.of(Trouble)]
+        return self.circumstances.troubles
 
-    @cached_property
+    @property
     def membership_changes(self) -> list[tuple[float, str]]:
         """When which worker came, went, stood still or came back."""
-        kinds = (Joined, Crashed, Paused, Resumed, Leaving, Left, Failed)
-        return [(entry.at, entry.worker) for entry, _ in self.log.of(*kinds)]
-
-    def is_calm(self, begin: float, end: float, *, but: str = "") -> bool:
-        """True if no door misbehaved between these instants, and none had just before.
-
-        Args:
-            begin, end: on the log's clock.
-            but: this trouble does not count.
-        """
-        return not any(
-            start <= end and until + self.failover_seconds >= begin and what != but
-            for start, until, what in self.troubles
-        )
+        return self.circumstances.changes
 
 
 def worker_of(session_key: str) -> str:
