@@ -180,14 +180,20 @@ class Discovery:
                 "the new one; start over with another application or table, or delete the lease table"
             )
 
-    async def audit(self, snapshot: TableSnapshot) -> Lineage:
+    async def audit(self, snapshot: TableSnapshot, held: Iterable[Lease]) -> Lineage:
         """List the shards and make the rows that are missing; return rows and listings joined.
 
-        A row is made when two audits lack it: one that vanished is first its holder's to write again from memory.
+        A row is made when two audits lack it: one that vanished is first its holder's to write again from memory,
+        however long that takes if we are the holder.
+
+        Args:
+            snapshot: the table as it was seen last.
+            held: the leases that we hold, and know more of than whoever makes their rows anew.
         """
         await self.list_shards()
-        missing = list(audit.missing_children(self.lineage(snapshot.leases)))
-        rows = bootstrap.missing_leases(self.lineage(()).listing, snapshot.leases, self._start)
+        leases = tuple({lease.key: lease for lease in (*held, *snapshot.leases)}.values())
+        missing = list(audit.missing_children(self.lineage(leases)))
+        rows = bootstrap.missing_leases(self.lineage(()).listing, leases, self._start)
         if isinstance(rows, Incomplete):
             self._tell("ListShards", ServiceUnavailable(rows.reason))
         else:

@@ -111,7 +111,7 @@ class Rounds:
         await discovery.check_stream()
         snapshot = self._coordinator.led_snapshot
         if snapshot is not None:
-            await discovery.audit(snapshot)
+            await discovery.audit(snapshot, self._holdings.leases)
             await discovery.clean_up(snapshot)
         elif self._holdings.has_missing_shards or self._gatekeeper.needs_listing:
             await discovery.list_shards()
