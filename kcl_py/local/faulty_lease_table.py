@@ -39,8 +39,9 @@ class Fault(msgspec.Struct, kw_only=True):
 
     Attributes:
         kind: `fail` (nothing is done, no answer), `lose_answer` (it is done, no answer), `throttle` (nothing is done,
-            told to slow down), `expire` (nothing is done, the credentials are refused), `delay` (done `seconds` late), `delay_answer` (done at once, answered `seconds` late),
-            `stale_index` (`lease_keys_of` answers what it answered the time before).
+            told to slow down), `expire` (nothing is done, the credentials are refused), `delay` (done `seconds` late),
+            `delay_answer` (done at once, answered `seconds` late), `stale_index` (`lease_keys_of` answers what it
+            answered the time before).
         operation: the door's method; None for every one.
         key: the row, entry or owner that the call is about; None for every one.
         nth: hits only this matching call, counted from 1; None for all.
