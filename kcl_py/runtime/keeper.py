@@ -118,16 +118,15 @@ class Keeper:
             emit=emit,
             sleep=sleep,
         )
-        self._plane_watch = PlaneWatch(config, is_leaving=lambda: self._is_leaving, sleep=sleep)
         self._compose(is_gone, rng)
         self._quit = asyncio.Event()
         self._blocked: WorkerStalled | None = None
-        self._is_leaving = False
+        self._is_leaving = self._has_joined = False
         self._leaving: asyncio.Task[object] | None = None
-        self._has_joined = False
 
     def _compose(self, is_gone: Callable[[Process | None], bool], rng: random.Random) -> None:
         desk = self._desk
+        self._plane_watch = PlaneWatch(desk.config, is_leaving=lambda: self._is_leaving, sleep=desk.sleep)
         self._holdings = Holdings(desk)
         self._gatekeeper = gatekeeper = Gatekeeper(desk.table, self._discovery, clock=desk.clock, emit=desk.emit)
         intake = Intake(desk.table, self._holdings, gatekeeper, desk.emit)

@@ -24,7 +24,7 @@ from kcl_py.events import (
 from kcl_py.local.faults import Delayed, Refused
 from kcl_py.local.faults import Fault as StreamFault
 from kcl_py.local.faulty_lease_table import Fault
-from kcl_py.processor import Checkpointer
+from kcl_py.processor import Checkpointer, ShardContext
 from kcl_py.runtime.data.pulse import Pulse
 from tests.runtime.bench import SHARD_0, SHARD_1, BenchWorker, Recording, Site
 from tests.runtime.fleet import seconds_until
@@ -273,10 +273,11 @@ def test_while_a_call_goes_on_its_worker_does_not_pick_the_shard_up_again_even_i
 
 def test_a_call_that_hangs_in_its_thread_costs_the_lease_and_is_never_doubled():
     release = threading.Event()
+    contexts: list[ShardContext] = []
 
     class InThread(Recording):
-        def initialize(self, context: object) -> None:  # type: ignore[override]
-            self.calls.append("initialize")
+        def initialize(self, context: ShardContext) -> None:  # type: ignore[override]
+            contexts.append(context)
 
         def process_records(self, records: RecordBatch, checkpointer: Checkpointer) -> None:  # type: ignore[override]
             self.calls.append("process")
@@ -296,6 +297,7 @@ def test_a_call_that_hangs_in_its_thread_costs_the_lease_and_is_never_doubled():
         await until(lambda: worker.seen(LeaseGivenUp))
         (stalled,) = worker.seen(ShardStalled)
         assert (stalled.method, stalled.is_restarted) == ("process_records", False)
+        assert [context.is_cancelled for context in contexts] == [True], "a thread may look, and stop by itself"
         await asyncio.sleep(600)
         assert (len(worker.seen(LeasePickedUp)), worker.calls.count("process")) == (1, 1)
         assert not (await site.row()).checkpoint.is_number

@@ -73,8 +73,6 @@ class ShardConsumer:
         except asyncio.CancelledError:
             if not self.is_stalled:
                 raise
-            assert self._task is not None
-            self._task.uncancel()
             if self._ending is not Ending.LOST:
                 await self._or_lose(self._line.ask(self._stalled(may_restart=self._restarts)))
         finally:
