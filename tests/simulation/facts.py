@@ -121,10 +121,14 @@ class Joined(Fact, frozen=True, kw_only=True):
     Attributes:
         rate: seconds that its clock counts in one of the world's.
         worker_id: may be another process's as well, by somebody's mistake.
+        host: where it runs; empty where processes cannot be told apart.
+        is_manual: its processors checkpoint by themselves.
     """
 
     rate: float
     worker_id: str = ""
+    host: str = ""
+    is_manual: bool = False
 
 
 class Crashed(Fact, frozen=True, kw_only=True):

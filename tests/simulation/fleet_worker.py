@@ -97,7 +97,8 @@ class FleetWorker:
         self._clock = lambda: loop.time() * rate
         self._mailbox = PlaneMailbox()
         self._line = KeeperLine(self._mailbox)
-        self.note(facts.Joined(rate=rate, worker_id=self.config.worker_id))
+        is_manual = journal.checkpointing == "manual"
+        self.note(facts.Joined(rate=rate, worker_id=self.config.worker_id, host=host, is_manual=is_manual))
         self._emit = Emitter([self._hear])
         self.keeper = self._make_keeper(table, stream)
         self._data_plane = self._data_context.run(self._make_data_plane, stream)
