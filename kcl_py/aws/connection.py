@@ -143,13 +143,14 @@ class Connection:
 
 
 def _is_of_parser(error: Exception) -> bool:
-    """True if botocore raised this while it read an answer, and not on the way there: that would be a bug."""
-    modules = (frame.f_globals.get("__name__") for frame, _ in traceback.walk_tb(error.__traceback__))
-    return "botocore.parsers" in modules
+    """True if the SDK raised this while it read an answer, and not on the way there: that would be a bug."""
+    modules = [frame.f_globals.get("__name__") for frame, _ in traceback.walk_tb(error.__traceback__)]
+    # the latter takes whatever was parsed for an object
+    return "botocore.parsers" in modules or modules[-1] == "aiobotocore.endpoint"
 
 
 # what reading an answer of the wrong shape raises, in botocore's parser, which does not wrap it, and in ours
-_WRONG_SHAPE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+_WRONG_SHAPE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 _METHODS = {
     "DescribeStreamSummary": "describe_stream_summary",
     "GetRecords": "get_records",

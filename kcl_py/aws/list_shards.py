@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from kcl_py.aws.calls import MalformedAnswer
-from kcl_py.aws.get_records import hash_range
+from kcl_py.aws.get_records import hash_range, name_in, sequence_number, token_in
 from kcl_py.core.shard import Shard
 from kcl_py.interfaces import ShardFilter
 
@@ -34,7 +34,7 @@ def shards(answer: Mapping[str, Any]) -> tuple[list[Shard], str | None]:
     """
     if "Shards" not in answer:
         raise MalformedAnswer("no Shards")
-    return [_shard(item) for item in answer["Shards"]], answer.get("NextToken") or None
+    return [_shard(item) for item in answer["Shards"]], token_in(answer, "NextToken")
 
 
 def listing(found: Iterable[Shard]) -> tuple[Shard, ...]:
@@ -43,24 +43,15 @@ def listing(found: Iterable[Shard]) -> tuple[Shard, ...]:
 
 
 def _shard(item: Mapping[str, Any]) -> Shard:
-    parents = (item.get("ParentShardId"), item.get("AdjacentParentShardId"))
     numbers = item["SequenceNumberRange"]
-    if not isinstance(item["ShardId"], str):
-        raise MalformedAnswer("a shard without an id")
+    ending = numbers.get("EndingSequenceNumber") or None
     return Shard(
-        shard_id=item["ShardId"],
+        shard_id=name_in(item, "ShardId"),
         hash_range=hash_range(item["HashKeyRange"]),
-        parent_shard_ids=tuple(parent for parent in parents if parent),
-        starting_sequence_number=_number(numbers["StartingSequenceNumber"]),
-        ending_sequence_number=_number(numbers["EndingSequenceNumber"]) if _is_closed(numbers) else None,
+        parent_shard_ids=tuple(name_in(item, parent) for parent in _PARENTS if item.get(parent)),
+        starting_sequence_number=sequence_number(numbers["StartingSequenceNumber"]),
+        ending_sequence_number=None if ending is None else sequence_number(ending),
     )
 
 
-def _is_closed(numbers: Mapping[str, Any]) -> bool:
-    return bool(numbers.get("EndingSequenceNumber"))
-
-
-def _number(text: str) -> str:
-    if not (text.isascii() and text.isdigit()):
-        raise MalformedAnswer("a shard with a sequence number that is none")
-    return text
+_PARENTS = ("ParentShardId", "AdjacentParentShardId")

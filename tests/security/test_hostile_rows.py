@@ -17,7 +17,7 @@ from kcl_py.core.leadership import LOCK_KEY, LeaderLock
 from kcl_py.core.lease import Change, Lease
 from kcl_py.core.session import Session
 from kcl_py.core.table import TableKind
-from kcl_py.errors import TableError, TableRefused
+from kcl_py.errors import RowUnreadable, ServiceUnavailable, TableError, TableRefused
 from kcl_py.events import OddRowFound
 from kcl_py.local.memory_lease_table import MemoryLeaseTable
 from tests.aws.scripted_dynamodb import ScriptedDynamoDB
@@ -31,14 +31,14 @@ NUMBER_DIGITS_MAX = 38
 
 class TestReadingAnItem:
     @given(items(LEASE, SESSION, LOCK))
-    @settings(max_examples=600)
+    @settings(deadline=None, max_examples=600)
     @pytest.mark.parametrize("read", [lease_row.lease_of, session_row.session_of, lock_row.lock_of])
     def test_gives_a_value_or_says_why_not(self, read: Callable[[Item], Any], item: Item) -> None:
         with contextlib.suppress(RowError):
             read(item)
 
     @given(st.lists(items(LEASE, SESSION, LOCK), max_size=5))
-    @settings(max_examples=400)
+    @settings(deadline=None, max_examples=400)
     def test_hides_no_other_and_never_fails(self, hostile: list[Item]) -> None:
         good = LEASE | {"leaseKey": {"S": "good"}}
         snapshot = table_items.snapshot_of([*hostile, good], ())
@@ -49,7 +49,7 @@ class TestReadingAnItem:
         table_items.pulse_of([*hostile, good])
 
     @given(items(LEASE))
-    @settings(max_examples=400)
+    @settings(deadline=None, max_examples=400)
     def test_that_parses_can_be_written_again_as_it_was(self, item: Item) -> None:
         try:
             lease = lease_row.lease_of(item)
@@ -68,6 +68,16 @@ async def test_an_owner_that_no_entry_can_be_called_has_none_and_nobody_is_asked
     assert await table.session(owner) is None
     assert await table.sessions([owner]) == ()
     assert scripted.requests == []
+    await table.close()
+
+
+@pytest.mark.parametrize("depth", [200, 5_000, 100_000])
+async def test_an_answer_without_a_bottom_is_an_answer_of_no_use(depth: int) -> None:
+    scripted = ScriptedDynamoDB()
+    scripted.answer("GetItem", b'{"Item": {"a":' + b'{"M":{"a":' * depth + b'{"S":"b"}' + b"}}" * depth + b"}}")
+    table = DynamoDBLeaseTable("orders", session=scripted.session)
+    with pytest.raises((ServiceUnavailable, RowUnreadable)):
+        await table.lease("shardId-000000000000")
     await table.close()
 
 
@@ -168,7 +178,7 @@ def of_others(item: Item) -> bool:
 
 
 @given(st.lists(items(LEASE, SESSION, LOCK).filter(of_others), min_size=1, max_size=4), st.booleans())
-@settings(max_examples=60)
+@settings(deadline=None, max_examples=60)
 @example([LOCK | {"ownerName": {"S": ""}}], False)
 @example([LOCK | {"ownerName": {"S": "x" * 3000}, "isReleased": {"S": "0"}}], False)
 @example([LOCK | {"kclPyStandby": {"S": ""}, "isReleased": {"S": "0"}}], False)

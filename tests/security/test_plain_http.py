@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kcl_py import endpoint
@@ -77,7 +77,7 @@ def dynamodb(**options: object) -> Any:
 
 
 @pytest.fixture(autouse=True)
-def settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def nothing_is_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("", "_KINESIS", "_DYNAMODB"):
         monkeypatch.delenv(f"AWS_ENDPOINT_URL{name}", raising=False)
     for name in ("AWS_PROFILE", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "KCL_PY_ENDPOINT_URL"):
@@ -100,6 +100,7 @@ def test_what_only_looks_like_this_machine_is_refused(url: str) -> None:
 
 @given(st.lists(st.sampled_from(["127.0.0.1", "localhost", "::1", "[", "]", "evil.com", *".:@/\\%#?\t "]), max_size=6))
 @example(["evil.com", "[", "::1", "]"])
+@settings(deadline=None)
 def test_only_this_machine_s_own_names_pass_whatever_surrounds_them(parts: list[str]) -> None:
     host, url = "".join(parts), "http://" + "".join(parts)
     try:

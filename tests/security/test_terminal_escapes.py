@@ -75,7 +75,7 @@ def snapshots(draw: st.DrawFn) -> TableSnapshot:
 
 class TestTheTableOfLeases:
     @given(snapshots(), texts)
-    @settings(max_examples=40)
+    @settings(deadline=None, max_examples=40)
     def test_shows_no_text_of_the_table_as_it_stands(self, snapshot: TableSnapshot, trouble: str) -> None:
         view = FleetView.of("orders", snapshot, at=AT, is_all=True, lag_trouble=trouble, behind_ms={})
         lines = fleet_picture.lines(view)
@@ -88,7 +88,7 @@ class TestTheTableOfLeases:
             assert {bad for line in file.getvalue().split("\n") for bad in acting_on_a_terminal(line)} == set()
 
     @given(snapshots())
-    @settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(deadline=None, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
     def test_of_the_command_itself_warnings_and_json_included(self, snapshot: TableSnapshot) -> None:
         class Table(MemoryLeaseTable):
             async def snapshot(self) -> TableSnapshot:
@@ -121,6 +121,7 @@ class TestTheTableOfLeases:
         assert acting_on_a_terminal(line) == set()
 
 
+@settings(deadline=None)
 @given(texts, texts, texts.map(lambda text: text.encode("utf-8", "surrogatepass")))
 def test_tail_shows_a_record_on_one_tame_line(shard_id: str, key: str, data: bytes) -> None:
     record = Record(data=data, partition_key=key, sequence_number="7", arrival_timestamp_seconds=0.0)
@@ -181,7 +182,7 @@ class TestTheLog:
 
 class TestTheDemo:
     @given(texts, texts)
-    @settings(max_examples=30)
+    @settings(deadline=None, max_examples=30)
     def test_shows_no_text_of_an_event_as_it_stands(self, worker: str, text: str) -> None:
         picture = demo_picture.Picture(text)
         for kind in (events.LeadershipTaken, events.SessionRevoked, events.SessionLost, events.WorkerReady):
@@ -197,6 +198,7 @@ class TestTheDemo:
 
 class TestErrors:
     @given(texts, texts)
+    @settings(deadline=None, max_examples=40)
     def test_of_a_service_are_told_on_one_tame_line(self, code: str, message: str) -> None:
         answer = {"Error": {"Code": code, "Message": message}}
         error = translated(ClientError(answer, "Scan"), "dynamodb:Scan", "table orders")
