@@ -35,10 +35,9 @@ class Departure:
     async def begin(self) -> None:
         """Mark the entry, give up leadership, and find out who inherits."""
         succession = self._desk.succession = self.succession()
-        leadership = self._coordinator.leave(succession.me)
         async with asyncio.TaskGroup() as tasks:
             marking = tasks.create_task(self._mark())
-            tasks.create_task(through_trouble("give up leadership", leadership, self._desk.emit))
+            tasks.create_task(self._give_up_leadership(succession.me))
             await succession.read()
             # a fleet that stops at once shall know of each other before leases are passed on
             await asyncio.wait([marking], timeout=MARK_SECONDS)
@@ -53,6 +52,9 @@ class Departure:
         if succession is not None:
             await through_trouble("take a last look", succession.last_look(), self._desk.emit)
         await self._heartbeat.delete()
+
+    async def _give_up_leadership(self, me: str) -> None:
+        await through_trouble("give up leadership", self._coordinator.leave(me), self._desk.emit)
 
     async def _mark(self) -> None:
         with contextlib.suppress(SessionEnded):

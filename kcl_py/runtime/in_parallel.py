@@ -16,12 +16,17 @@ async def in_parallel(works: Iterable[Coroutine[Any, Any, None]], *, at_once: in
         ExceptionGroup: whatever failed, once all have ended.
     """
     limit = asyncio.Semaphore(at_once)
+    todo = tuple(works)
 
     async def do(work: Coroutine[Any, Any, None]) -> None:
         async with limit:
             await work
 
-    outcomes = await asyncio.gather(*(do(work) for work in works), return_exceptions=True)
+    try:
+        outcomes = await asyncio.gather(*map(do, todo), return_exceptions=True)
+    finally:
+        for work in todo:
+            work.close()  # one that was cancelled before its turn never began
     failures = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
     if failures:
         raise ExceptionGroup("of several things at once, some failed", failures)

@@ -190,7 +190,10 @@ class Coordinator:
         is_settled = self._plan_began_at < settles_at <= now
         if self._is_plan_due or is_settled or now - self._read_at >= PLAN_SECONDS:
             self._is_plan_due, self._plan_began_at = False, now
-            self._planning = self._begin(through_trouble("plan", self._plan(me), self._emit))
+            self._planning = self._begin(self._plan_through_trouble(me))
+
+    async def _plan_through_trouble(self, me: Session) -> None:
+        await through_trouble("plan", self._plan(me), self._emit)
 
     async def _plan(self, me: Session) -> None:
         try:

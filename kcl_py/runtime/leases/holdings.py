@@ -106,7 +106,7 @@ class Holdings:
         for shard_id in sorted(shard_ids):
             tenure = self._held.get(shard_id)
             if tenure is not None and tenure.fencing_token and not tenure.is_looking:
-                self._desk.spawn(through_trouble("look at a held lease", tenure.look(), self._desk.emit))
+                self._desk.spawn(self._look_at(tenure))
 
     async def end_trimmed(self) -> None:
         """Finish the held shards that the service has trimmed away unread."""
@@ -115,6 +115,9 @@ class Holdings:
             tenure = self._held.get(lease.key)
             if tenure is not None and tenure.is_shard_missing:
                 await tenure.end_trimmed(lineage)
+
+    async def _look_at(self, tenure: Tenure) -> None:
+        await through_trouble("look at a held lease", tenure.look(), self._desk.emit)
 
     def _ended(self, tenure: Tenure) -> None:
         lease = tenure.lease
