@@ -6,6 +6,7 @@ expressions are what the lease table is built on.
 """
 
 import asyncio
+import json
 import threading
 import zlib
 from collections.abc import Callable, Mapping
@@ -219,9 +220,10 @@ class _SessionConnection(Connection):
 
 def _refuse_garbled(response_dict: dict[str, Any], **_: object) -> None:
     """Refuse what botocore would read as an empty answer, which here would mean: no such row, or an empty table."""
-    if response_dict["status_code"] != 200:
-        return
     body = response_dict["body"]
+    if response_dict["status_code"] != 200:
+        _refuse_garbled_refusal(body)
+        return
     checksum = response_dict["headers"].get("x-amz-crc32")
     if checksum is not None and str(zlib.crc32(body)) != checksum:
         raise ResponseParserError("the answer does not match its x-amz-crc32")
@@ -229,3 +231,15 @@ def _refuse_garbled(response_dict: dict[str, Any], **_: object) -> None:
         _json_object.decode(body)
     except msgspec.DecodeError:
         raise ResponseParserError("the answer is not a JSON object") from None
+
+
+def _refuse_garbled_refusal(body: bytes) -> None:
+    """Refuse what botocore's parser of errors fails on with an error that it does not wrap."""
+    try:
+        told = json.loads(body.decode())
+    except UnicodeDecodeError:
+        raise ResponseParserError("the refusal is not UTF-8") from None
+    except ValueError:
+        return  # text, such as a proxy's page: botocore takes it as the message
+    if not isinstance(told, dict):
+        raise ResponseParserError("the refusal is not a JSON object")

@@ -42,6 +42,7 @@ from kcl_py.runtime.mailbox import (
 )
 from kcl_py.runtime.plane_watch import PlaneWatch
 from kcl_py.runtime.rounds import Rounds
+from kcl_py.runtime.trouble import deleted
 
 LEAVE_SECONDS = 2.5  # for what begins the departure, once no consumer is left
 BLOCKED_LEAVE_SECONDS = 10.0  # for all of it, when nobody is there who would cut it off
@@ -158,23 +159,29 @@ class Keeper:
             ExceptionGroup: the worker cannot go on; holds the `KclError`.
             WorkerStalled: the data plane's loop was blocked; all leases are given up.
         """
-        async with asyncio.TaskGroup() as tasks:
-            self._errands.open(tasks)
-            self._mailbox.to_keeper.open(self._receive)
-            self._errands.begin(self._work())
-            self._errands.begin(self._watch_data_plane())
-            try:
-                await self._quit.wait()
-            finally:
-                self._mailbox.to_keeper.close()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(None if self._blocked is None else BLOCKED_LEAVE_SECONDS):
-                    await self._end()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                self._errands.open(tasks)
+                await self._run()
+        except* TableMissing as gone:  # whichever call finds it out first
+            raise (deleted(gone) if self._is_open else gone) from None
         if self._blocked is not None:
             self._on_blocked()
             raise self._blocked
 
     # -- life ---------------------------------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        self._mailbox.to_keeper.open(self._receive)
+        self._errands.begin(self._work())
+        self._errands.begin(self._watch_data_plane())
+        try:
+            await self._quit.wait()
+        finally:
+            self._mailbox.to_keeper.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(None if self._blocked is None else BLOCKED_LEAVE_SECONDS):
+                await self._end()
 
     async def _work(self) -> None:
         retry = retrying(
@@ -186,18 +193,13 @@ class Keeper:
             sleep=self._desk.sleep,
         )
         await retry(self._open)
+        self._is_open = True
         await self._join()
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                # from the first moment: to make the rows of a large stream can take longer than the failover time
-                tasks.create_task(self._keep_session(), name="beat")
-                await retry(self._make_rows)
-                tasks.create_task(self._rounds.run(), name="rounds")
-        except* TableMissing as gone:
-            raise TableMissing(
-                f"{gone.exceptions[0]}: it was deleted while it was used. Restore it from a backup; or start again, "
-                "which makes a new one and begins at the start position, so that records repeat or are passed over"
-            ) from None
+        async with asyncio.TaskGroup() as tasks:
+            # from the first moment: to make the rows of a large stream can take longer than the failover time
+            tasks.create_task(self._keep_session(), name="beat")
+            await retry(self._make_rows)
+            tasks.create_task(self._rounds.run(), name="rounds")
 
     async def _open(self) -> None:
         listing = await self._discovery.open()  # first: a stream that is not there leaves no table behind
@@ -219,9 +221,8 @@ class Keeper:
         self._has_joined = True
         self._emit(SessionStarted(session=self._heartbeat.key))
         if self._is_leaving:
-            self._leaving = self._errands.begin(
-                self._departure.begin()
-            )  # a stop was asked for while the entry was being written
+            # a stop was asked for while the entry was being written
+            self._leaving = self._errands.begin(self._departure.begin())
 
     async def _keep_session(self) -> None:
         while True:

@@ -1,10 +1,10 @@
-"""What may fail for a while: it is said, and tried again later."""
+"""What may fail for a while: it is said, and tried again later; and what may not."""
 
 import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
-from kcl_py.errors import TROUBLE
+from kcl_py.errors import TROUBLE, TableMissing
 from kcl_py.events import ServiceTrouble
 from kcl_py.runtime.emitter import Emitter
 
@@ -27,3 +27,14 @@ async def through_trouble(operation: str, work: Coroutine[Any, Any, None], emit:
     if task is not None and task.cancelling():
         raise asyncio.CancelledError  # a group of tasks that fails while it is cancelled tells only of the failure
     return is_done
+
+
+def deleted(group: BaseExceptionGroup[TableMissing]) -> TableMissing:
+    """Say of a table that was there what is to be done now."""
+    gone: BaseException = group
+    while isinstance(gone, BaseExceptionGroup):
+        gone = gone.exceptions[0]
+    return TableMissing(
+        f"{gone}: it was deleted while it was used. Restore it from a backup; or start again, which makes a new one "
+        "and begins at the start position, so that records repeat or are passed over"
+    )

@@ -86,6 +86,16 @@ class TestACall:
         with pytest.raises(ServiceUnavailable):
             await table.snapshot()
 
+    @pytest.mark.parametrize("body", [b"\xe9t\xe9", b'"refused"', b"[]", b'{"__type": "\x00\xff'])
+    @pytest.mark.parametrize("status", [400, 502])
+    async def test_whose_refusal_is_garbled_has_no_answer(
+        self, door: Door, scripted: ScriptedDynamoDB, body: bytes, status: int
+    ) -> None:
+        """botocore's parser fails on these with errors that are not its own."""
+        scripted.answer("UpdateItem", body, status)
+        with pytest.raises(ServiceUnavailable):
+            await door(session=scripted.session, endpoint_url=NOWHERE).write(PICK_UP)
+
     async def test_whose_answer_lacks_its_items_has_no_answer(self, door: Door, scripted: ScriptedDynamoDB) -> None:
         scripted.answer("Scan", {})
         scripted.refuse("DescribeTable", "ResourceNotFoundException")
