@@ -97,6 +97,20 @@ def _faketime(folder: Path) -> None:
 
 
 _FAKETIME_SOURCE = Path("libfaketime", "vendor", "libfaketime", "src")
+
+
+def _beside(pins: str) -> Callable[[Path], None]:
+    """Install packages into a folder that goes in front of the environment's own; the pins name each of them."""
+
+    def install(folder: Path) -> None:
+        _run(
+            sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input",
+            "--no-deps", "--require-hashes", "--target", str(folder), "-r", str(PINS / pins),
+        )  # fmt: skip
+
+    return install
+
+
 ALL = (
     Tool(
         "kinesis-local",
@@ -115,6 +129,10 @@ ALL = (
         _maven,
     ),
     Tool("awscli", TOOLS / "awscli", TOOLS / "awscli" / "bin" / "aws", (), ("awscli.txt",), _pip),
+    *(
+        Tool(name, TOOLS / name, TOOLS / name / "aiobotocore", (), (f"{name}.txt",), _beside(f"{name}.txt"))
+        for name in ("sdk-oldest", "sdk-newest")
+    ),
     Tool(
         "libfaketime",
         TOOLS / "libfaketime",
