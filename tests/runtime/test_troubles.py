@@ -203,6 +203,30 @@ def test_a_closed_shard_whose_children_nobody_ever_names_ends_all_the_same():
     run(story())
 
 
+def test_an_end_that_names_no_children_is_believed_when_it_is_said_twice():
+    """An open shard is said to end, and closes before anybody looks: what was put until then would be lost."""
+
+    def ended(page: Page) -> Page:
+        site_of.put(10)
+        site_of.split(at=2**126)
+        return msgspec.structs.replace(page, next_iterator=None, child_shards=())
+
+    async def story():
+        nonlocal site_of
+        site_of = site = Site()
+        worker = BenchWorker(site)
+        await asyncio.sleep(2)
+        put = site.put(5)
+        worker.stream.faults.append(StreamFault(effect=AnswerChanged(ended), operation="read", times=1))
+        await asyncio.sleep(60)
+        assert (await site.row()).is_finished
+        assert len(site.payloads()) == len(put) + 10
+        await worker.drain()
+
+    site_of: Site
+    run(story())
+
+
 def test_an_epoch_that_is_lost_while_it_waits_for_a_listing_leaves_no_errand_and_no_bytes_behind():
     async def story():
         site = Site()

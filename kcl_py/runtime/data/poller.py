@@ -92,6 +92,7 @@ class Poller:
         self._sleep_for = sleep
         self._anchor = start.sequence_number  # must come first, or something was trimmed; None once it was looked for
         self._fetched: str | None = None  # sequence number of the last record put into the buffer
+        self._is_end_said = False  # the last page was the first of two that speak of the end and name no children
         self.tip_seen_at: float | None = (
             None  # when the last read began (shared clock), if it was empty and nothing was behind
         )
@@ -133,12 +134,17 @@ class Poller:
     async def _with_children(self, page: Page, iterator: str) -> Page:
         """The page as it is; if it is the last one and names no children, with those that the listing shows.
 
-        A page of a shard that is open after all gets the iterator that was just used up, to say that more follows.
+        A page of a shard that is open after all gets the iterator that was just used up, to say that more follows. So
+        does one that was the first to speak of the end: an open shard may have been said to end, and then have closed
+        before it was listed. Kinesis names the children on the last page; who does not must say twice that it is.
         """
         if page.next_iterator is not None or page.child_shards:
+            self._is_end_said = False
             return page
         children = await self._confirm_end()
-        if children is None:
+        is_believed = children is not None and self._is_end_said and not page.records
+        self._is_end_said = children is not None
+        if children is None or not is_believed:
             return msgspec.structs.replace(page, next_iterator=iterator)
         return msgspec.structs.replace(page, child_shards=children)
 
