@@ -57,6 +57,9 @@ async def core(living: Living, fleet: Simulation) -> None:
         await asyncio.sleep(1)
     await _until_done(fleet)
     await asyncio.sleep(2 * living.life.failover_seconds)
+    for name in names:
+        if name not in healthy and fleet.workers.get(name) is not None:
+            fleet.crash(name)  # it would not stop in order
 
 
 async def night(living: Living, fleet: Simulation) -> None:

@@ -105,6 +105,11 @@ class Simulation:
         listed = await LocalStream(self._model, STREAM).list_shards()
         return sorted((shard for shard in listed if not shard.is_closed), key=lambda shard: shard.hash_range)
 
+    def is_open(self, shard_id: str) -> bool:
+        """True if the shard can be put to."""
+        shard = self._model.stream(STREAM, None, loop_clock_ms()).shards.get(shard_id)
+        return shard is not None and shard.is_open
+
     async def split(self, shard: Shard) -> bool:
         """Split in the middle; False if the service refuses."""
         middle = str((shard.hash_range.start + shard.hash_range.end) // 2)

@@ -48,9 +48,18 @@ def expired_iterators(scene: Scene) -> None:
     _for_one(scene, "read", Refused(IteratorExpired("it is older than five minutes")))
 
 
-def false_ends(scene: Scene) -> None:
+async def false_ends(scene: Scene) -> None:
     """A shard that is open is said to have ended."""
-    _for_one(scene, "read", AnswerChanged(_ended))
+    shard_id = scene.dice.choice(await scene.fleet.open_shards()).shard_id
+
+    def ended(page: Page) -> Page:
+        if not scene.fleet.is_open(shard_id):  # an end that is true, and too early, nobody could doubt
+            return page
+        return msgspec.structs.replace(page, next_iterator=None, child_shards=())
+
+    if victim := scene.victim():
+        fault = Fault(operation="read", shard_id=shard_id, effect=AnswerChanged(ended), chance=0.5)
+        _spoil(scene, victim, (fault,), scene.dice.choice([3.0, 20.0]))
 
 
 def nameless_children(scene: Scene) -> None:
@@ -107,7 +116,3 @@ def _spoil(scene: Scene, victim: Any, faults: tuple[Fault, ...], seconds: float)
                 victim.stream.faults.remove(fault)
 
     scene.trouble("stream", seconds, mend, victim.name)
-
-
-def _ended(page: Page) -> Page:
-    return msgspec.structs.replace(page, next_iterator=None, child_shards=())
