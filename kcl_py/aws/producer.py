@@ -21,6 +21,14 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     partition_key: str  # 1 to 256 characters
     explicit_hash_key: str | None = None  # decimal, 0 to 2**128 - 1; chooses the shard instead of the key's MD5
 
+    def __repr__(self) -> str:
+        """Tell its size only: payloads and keys never reach a log by accident."""
+        return f"Entry({len(self.data)} B)"
+
+    def __rich_repr__(self) -> list[tuple[str, object]]:
+        """The same for rich, which would otherwise print every field."""
+        return [("bytes", len(self.data))]
+
     @property
     def size_bytes(self) -> int:
         """What counts against the limits."""

@@ -24,7 +24,7 @@ from kcl_py import endpoint
 from kcl_py.aws import region as regions
 from kcl_py.aws.lane import Lane
 from kcl_py.aws.translate import SDK_ERRORS, translated
-from kcl_py.errors import ConfigError, CredentialsError
+from kcl_py.errors import ConfigError, CredentialsError, ServiceUnavailable
 
 CONNECT_TIMEOUT_SECONDS = 2.0
 READ_TIMEOUT_SECONDS = 4.0
@@ -115,8 +115,9 @@ class TableConnection:
             return await (self._at_once(function) if lane is Lane.SESSION else self._in_turn(function, lane))
         except SDK_ERRORS as error:
             failure = translated(error, f"dynamodb:{operation}", f"table {table_name or self.table_name}")
-            # an SDK error about credentials may quote what was signed
-            raise failure from (None if isinstance(failure, CredentialsError) else error)
+            # an SDK error about credentials, or about a request that could not be sent, may quote what was signed
+            is_quoting = isinstance(failure, CredentialsError | ServiceUnavailable)
+            raise failure from (None if is_quoting else error)
 
     async def send(
         self, operation: str, parameters: Mapping[str, object], table_name: str | None = None
@@ -229,7 +230,7 @@ def _refuse_garbled(response_dict: dict[str, Any], **_: object) -> None:
         raise ResponseParserError("the answer does not match its x-amz-crc32")
     try:
         _json_object.decode(body)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         raise ResponseParserError("the answer is not a JSON object") from None
 
 

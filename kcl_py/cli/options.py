@@ -8,6 +8,7 @@ import msgspec
 
 from kcl_py import endpoint
 from kcl_py.config import SETTINGS, default_of
+from kcl_py.log import keep_the_sdk_quiet
 from kcl_py.setting import SWITCH, Setting
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def connected(
     """
     from kcl_py.aws.connection import Connection
 
+    keep_the_sdk_quiet()
     is_allowed = _is_plain_http_allowed(endpoint_url, allow_plain_http)
     return Connection(stream, region=region, endpoint_url=endpoint_url, is_plain_http_allowed=is_allowed)
 
@@ -70,6 +72,7 @@ def table_to_look_at(
     from kcl_py.aws.lease_table import DynamoDBLeaseTable
     from kcl_py.aws.table_life import TableOptions
 
+    keep_the_sdk_quiet()
     return DynamoDBLeaseTable(
         table_name,
         region=region,

@@ -71,7 +71,7 @@ async def test_an_owner_that_no_entry_can_be_called_has_none_and_nobody_is_asked
     await table.close()
 
 
-@pytest.mark.parametrize("depth", [200, 5_000, 100_000])
+@pytest.mark.parametrize("depth", [32, 200, 5_000, 100_000])
 async def test_an_answer_without_a_bottom_is_an_answer_of_no_use(depth: int) -> None:
     scripted = ScriptedDynamoDB()
     scripted.answer("GetItem", b'{"Item": {"a":' + b'{"M":{"a":' * depth + b'{"S":"b"}' + b"}}" * depth + b"}}")
