@@ -21,7 +21,7 @@ from kcl_py.events import (
     ShardStalled,
     ShardStopped,
 )
-from kcl_py.local.faults import Delayed, Refused
+from kcl_py.local.faults import ChildShardsDropped, Delayed, ListingStale, Refused
 from kcl_py.local.faults import Fault as StreamFault
 from kcl_py.local.faulty_lease_table import Fault
 from kcl_py.processor import Checkpointer, ShardContext
@@ -359,14 +359,14 @@ def test_a_batch_may_take_any_time_if_it_checkpoints_within(checkpointing):
     run(story())
 
 
-def test_a_shard_that_stands_still_because_its_processor_raises_is_never_cut():
-    class Raising(Recording):
-        async def process_records(self, records: RecordBatch, checkpointer: Checkpointer) -> None:
-            raise ValueError
+@pytest.mark.parametrize("method", ["initialize", "process_records"])
+def test_a_shard_that_stands_still_because_its_processor_raises_is_never_cut(method):
+    async def fail(self, *_arguments: object) -> None:
+        raise ValueError
 
     async def story():
         site = Site()
-        worker = a_worker(site, Raising, retry_stopped_seconds=40 * STALL_SECONDS)
+        worker = a_worker(site, type("Raising", (Recording,), {method: fail}), retry_stopped_seconds=40 * STALL_SECONDS)
         site.put(10)
         await asyncio.sleep(200 * STALL_SECONDS)
         assert worker.seen(ShardStopped)
@@ -384,6 +384,43 @@ def test_an_idle_shard_and_a_throttled_one_are_never_cut():
         worker.stream.faults.append(StreamFault(effect=Refused(Throttled("slow down")), operation="read"))
         await asyncio.sleep(100 * STALL_SECONDS)
         assert no_stall(worker)
+        await worker.drain()
+
+    run(story())
+
+
+def test_a_shard_whose_children_are_not_known_yet_is_never_cut():
+    async def story():
+        site = Site()
+        worker = a_worker(site)
+        await asyncio.sleep(5)
+        worker.stream.faults += [
+            StreamFault(effect=ChildShardsDropped(), operation="read"),
+            StreamFault(effect=ListingStale(1e9), operation="list_shards"),
+        ]
+        site.split()
+        await asyncio.sleep(50 * STALL_SECONDS)
+        assert not (await site.row()).is_finished
+        assert no_stall(worker)
+        await worker.drain()
+
+    run(story())
+
+
+def test_a_shard_whose_end_cannot_be_written_is_never_cut():
+    async def story():
+        site = Site()
+        worker = a_worker(site)
+        await asyncio.sleep(5)
+        worker.table.faults.append(Fault(kind="fail", operation="write", key=SHARD_0))
+        site.split()
+        await asyncio.sleep(20 * STALL_SECONDS)
+        assert f"shard_ended {SHARD_0}" in worker.calls
+        assert not (await site.row()).is_finished
+        assert not worker.seen(ShardStalled)
+        worker.table.faults.clear()
+        await asyncio.sleep(10)
+        assert (await site.row()).is_finished
         await worker.drain()
 
     run(story())
@@ -494,6 +531,7 @@ def test_a_worker_whose_loop_is_blocked_leaves_the_fleet_and_ends_with_an_error(
         assert blocked.stall_timeout_seconds == STALL_SECONDS
         assert isinstance(worker.failure, WorkerStalled)
         assert "blocked" in str(worker.failure)
+        assert [event.to.partition("@")[0] for event in worker.seen(LeaseHandedOver)] == ["w2", "w2"], "at once"
         assert {session.worker_id for session in (await site.memory.snapshot()).sessions} == {"w2"}
         delivered = len(worker.seen(BatchDelivered))
         order.let_go(two.data_plane)  # it comes back, in the middle of its batches
@@ -507,6 +545,54 @@ def test_a_worker_whose_loop_is_blocked_leaves_the_fleet_and_ends_with_an_error(
         await worker.data_plane.close()
 
     run(story(), order)
+
+
+def test_a_loop_that_runs_again_while_its_keeper_still_leaves_begins_no_other_batch():
+    order = SeededOrder(6)
+
+    async def story():
+        site = Site()
+        two = TwoLoops(order, site, processor=SlowRecording, read_limit=5)
+        worker = two.worker
+        put = site.put(20)
+        await until(lambda: worker.seen(BatchDelivered))
+        rival = a_worker(site, worker_id="w2")
+        order.hold(two.data_plane)
+        await asyncio.sleep(0.95 * STALL_SECONDS)
+        worker.table.faults.append(Fault(kind="delay", operation="write_session", seconds=4))
+        await until(lambda: rival.seen(LeasePickedUp), within=5 + PASS_ON_SECONDS)
+        assert worker.seen(EventLoopBlocked)
+        order.let_go(two.data_plane)
+        assert worker.failure is None, "the keeper is still busy"
+        await asyncio.sleep(30)
+        assert len(worker.seen(BatchDelivered)) == 1
+        assert site.payloads("w2") == put
+        await rival.drain()
+        await worker.data_plane.close()
+
+    run(story(), order)
+
+
+def test_a_call_that_outlasts_a_hand_off_is_cancelled_in_time_so_that_the_shard_may_come_back():
+    async def story():
+        site = Trouble(hangs=1)
+        worker = a_worker(site, Hanging, shutdown_grace_seconds=1)
+        await until(lambda: worker.seen(LeasePickedUp))
+        rival = a_worker(site, Hanging, worker_id="w2")
+        await asyncio.sleep(30)
+        put = site.put(10)
+        await until(lambda: "hang" in worker.calls)
+        (session,) = [one.key for one in (await site.memory.snapshot()).sessions if one.worker_id == "w2"]
+        await site.memory.write((await site.row()).offered(session))
+        await until(lambda: rival.seen(LeasePickedUp), within=10)
+        assert [event.is_forced for event in worker.seen(LeaseHandedOver)] == [True]
+        await rival.drain()
+        await until(lambda: len(worker.seen(LeasePickedUp)) == 2, within=VERDICT_SECONDS + PASS_ON_SECONDS)
+        await asyncio.sleep(5)
+        assert sorted(set(site.payloads()), key=int) == put
+        await worker.drain()
+
+    run(story())
 
 
 class SlowRecording(Recording):
