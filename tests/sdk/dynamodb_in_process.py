@@ -13,6 +13,7 @@ import botocore.session
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from moto.core.request import normalize_request
 from moto.dynamodb.models import dynamodb_backends
+from moto.dynamodb.models.dynamo_type import DynamoType
 from moto.dynamodb.responses import DynamoHandler
 
 from kcl_py.aws.lane import Lane
@@ -55,6 +56,21 @@ class DynamoDBInProcess:
     def recall(self, tables: Any) -> None:
         """Make everything as it was then."""
         dynamodb_backends[self._account][REGION].tables = copy.deepcopy(tables)
+
+    def tamper(self, key: str, attributes: dict[str, Any], table_name: str = "leases") -> None:
+        """Do behind everybody's back what somebody else might: set attributes, or take them away (None).
+
+        Without attributes the whole item goes.
+        """
+        items = dynamodb_backends[self._account][REGION].tables[table_name].items
+        place = DynamoType({"S": key})
+        if not attributes:
+            del items[place]
+        for name, value in attributes.items():
+            if value is None:
+                items[place].attrs.pop(name, None)
+            else:
+                items[place].attrs[name] = DynamoType(value)
 
     def create_bare(self, table_name: str) -> None:
         """Create a table as somebody does who knows nothing of indexes."""
