@@ -116,6 +116,8 @@ class Discovery:
             if any(is_alive(session) for session in snapshot.sessions):
                 return
             rows = bootstrap.missing_leases(await self.list_shards(), snapshot.leases, self._start)
+            if not isinstance(rows, Incomplete):
+                rows = self._made_again(rows)
         else:
             position = self._config.start
             shard_filter = ShardFilter(_FILTER_OF[position.kind], timestamp_ms=position.timestamp_ms)  # type: ignore[arg-type]
@@ -183,12 +185,8 @@ class Discovery:
     async def audit(self, snapshot: TableSnapshot, held: Iterable[Lease]) -> Lineage:
         """List the shards and make the rows that are missing; return rows and listings joined.
 
-        A row is made when two audits lack it: one that vanished is first its holder's to write again from memory,
-        however long that takes if we are the holder.
-
-        Args:
-            snapshot: the table as it was seen last.
-            held: the leases that we hold, and know more of than whoever makes their rows anew.
+        A row is made when two audits lack it: one that vanished is first its holder's to write again from memory. If
+        we are the holder (`held`), it is ours however long that takes.
         """
         await self.list_shards()
         leases = tuple({lease.key: lease for lease in (*held, *snapshot.leases)}.values())
@@ -198,10 +196,7 @@ class Discovery:
             self._tell("ListShards", ServiceUnavailable(rows.reason))
         else:
             missing += rows
-        # who knows how often a row that is gone was written: its counter, which fences sinks, must not start over
-        counter = self.service_time_ms // 1000
-        again = (msgspec.structs.replace(lease, counter=counter) for lease in missing if lease.key in self._missing)
-        await self.create(again)
+        await self.create(self._made_again(lease for lease in missing if lease.key in self._missing))
         self._missing = {lease.key for lease in missing}
         lineage = self.lineage(snapshot.leases)
         holes = audit.holes(lineage)
@@ -228,6 +223,11 @@ class Discovery:
             row = msgspec.structs.replace(lease, binding=self.binding, start_at_ms=born_ms)
             if await self._patiently(self._table.create, row):
                 self._emit(LeaseCreated(shard_id=row.key, checkpoint=str(row.checkpoint)))
+
+    def _made_again(self, leases: Iterable[Lease]) -> tuple[Lease, ...]:
+        """Rows that a table lacks may have been written before: their counters, which fence, must not start over."""
+        counter = self.service_time_ms // 1000
+        return tuple(msgspec.structs.replace(lease, counter=counter) for lease in leases)
 
     async def end_of(self, lease: Lease, named: tuple[ChildShard, ...], is_over: Callable[[], bool]) -> ShardEnd:
         """What follows a shard whose records are all done; waits until that is certain.

@@ -5,7 +5,7 @@ import asyncio
 from kcl_py.core.position import StartPosition
 from kcl_py.core.session import Session
 from kcl_py.errors import ServiceUnavailable
-from kcl_py.events import LeaseWasLost, SessionRevoked, WorkerReady
+from kcl_py.events import LeasePickedUp, LeaseWasLost, SessionRevoked, WorkerReady
 from kcl_py.local.faults import Delayed, Refused
 from kcl_py.local.faults import Fault as StreamFault
 from kcl_py.local.faulty_lease_table import Fault
@@ -117,6 +117,47 @@ def test_a_row_that_vanishes_before_an_audit_takes_no_record_with_it_if_its_hold
         await asyncio.sleep(30)
         assert sorted(set(site.payloads()), key=int) == put
         await standby.drain()
+
+    run(story())
+
+
+def test_a_row_that_vanishes_while_nobody_runs_comes_back_with_tokens_that_were_never_given():
+    async def story():
+        site = Site(shards=2)
+        first = BenchWorker(site)
+        await asyncio.sleep(5)
+        given = [event.fencing_token for event in first.seen(LeasePickedUp)]
+        await first.crash()
+        site.memory.erase((await site.row()).owner or "")  # its entry: else the row is left to it, and to two audits
+        site.memory.erase(SHARD_0)
+        second = BenchWorker(site, worker_id="second")
+        await asyncio.sleep(30)
+        tokens = {event.shard_id: event.fencing_token for event in second.seen(LeasePickedUp)}
+        assert tokens[SHARD_0] > max(given)
+        await second.drain()
+
+    run(story())
+
+
+def test_who_audits_never_makes_a_row_anew_of_which_it_holds_the_lease():
+    """Its own write of the row may take long, and an audit knows nothing of the checkpoint."""
+
+    async def story():
+        site = Site(shards=2)
+        worker = BenchWorker(site, shard_listing_interval_seconds=1)
+        await asyncio.sleep(5)
+        site.put(10)
+        await asyncio.sleep(10)
+        checkpoint = (await site.row()).checkpoint
+        worker.table.faults += [
+            Fault(kind="throttle", operation="write"),
+            Fault(kind="delay", operation="create", nth=1, seconds=6),
+        ]
+        site.memory.erase(SHARD_0)
+        await asyncio.sleep(30)
+        assert (await site.row()).checkpoint == checkpoint
+        worker.table.faults.clear()
+        await worker.drain()
 
     run(story())
 
