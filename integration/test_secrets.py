@@ -1,6 +1,5 @@
 """A fleet that says all it can, and every command beside it: no payload, key or credential is written anywhere."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -85,4 +84,4 @@ def test_a_verbose_worker_that_is_refused_shows_none_either(make_application: Ma
     assert ended.returncode == 3, ended.stderr
     assert "Traceback" in ended.stderr
     assert planted.found([ended.stdout, ended.stderr, *written(app.folder)]) == set()
-    assert os.listdir(app.folder) == ["journal"]
+    assert [path.name for path in app.folder.iterdir()] == ["journal"]
