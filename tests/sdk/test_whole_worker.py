@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections.abc import Sequence
 
 import pytest
 
@@ -22,7 +23,7 @@ from tests.sdk.wire import Fault, Kind
 from tests.virtual_time import run
 
 WRITES = frozenset(("CreateTable", "UpdateTable", "UpdateContinuousBackups", "PutItem", "UpdateItem", "DeleteItem"))
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 180.0
 WRITES_MIN, WRITES_MAX = 20, 60  # of one life
 SHARD_2 = "shardId-000000000002"
 
@@ -34,9 +35,10 @@ async def delivered(site: ServiceSite, count: int) -> None:
             await asyncio.sleep(0.25)
 
 
-async def life(dynamodb: DynamoDBInProcess) -> list[SdkWorker]:
+async def life(dynamodb: DynamoDBInProcess, stream_faults: Sequence[Fault] = ()) -> list[SdkWorker]:
     """Live once; every law that holds whatever was lost is checked. The two workers, gone by now."""
     site = ServiceSite(dynamodb)
+    site.kinesis.wire.faults += stream_faults
     first = SdkWorker(site)
     put = site.put(10, key="a") + site.put(10, key="b")
     await delivered(site, 20)
@@ -100,3 +102,15 @@ def test_a_life_with_each_write_of_the_table_lost_in_turn(table: FurnishedTable,
             assert nth > WRITES_MIN
             return
     raise AssertionError("a life has more writes than were thought of")
+
+
+@pytest.mark.parametrize(
+    "kind", ["throttled", "unavailable", "bad gateway", "answer lost", "dripping", "expired credentials"]
+)
+def test_a_life_with_every_call_to_the_stream_failing_now_and_then(table: FurnishedTable, kind: Kind):
+    operations = ["GetRecords", "GetShardIterator"]
+    if kind != "expired credentials":  # which is a mistake to be told of while a worker starts
+        operations.append("ListShards")
+    faults = [Fault(kind=kind, operations=frozenset({operation}), nth=3, times=2) for operation in operations]
+    run(life(table.dynamodb, faults))
+    assert {fault.hits for fault in faults} == {2}
