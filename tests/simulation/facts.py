@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
-from typing import TypeVar
+from typing import Any, TypeVar, overload
 
 import msgspec
 
@@ -237,7 +237,11 @@ class Log:
         now = asyncio.get_running_loop().time() if at is None else at
         self.entries.append(Entry(len(self.entries), now, worker, what))
 
-    def of(self, *kinds: type[Kind]) -> "Iterator[tuple[Entry, Kind]]":
+    @overload
+    def of(self, kind: type[Kind], /) -> "Iterator[tuple[Entry, Kind]]": ...
+    @overload
+    def of(self, *kinds: type[What]) -> "Iterator[tuple[Entry, Any]]": ...
+    def of(self, *kinds: type[Any]) -> "Iterator[tuple[Entry, Any]]":
         """The lines of some kinds, with what they say."""
         for entry in self.entries:
             if isinstance(entry.what, kinds):

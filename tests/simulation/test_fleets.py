@@ -10,7 +10,7 @@ from tests.simulation.facts import Crashed, Healed, RowWritten
 from tests.simulation.incidents.table import EVERYTHING, WRITES
 from tests.simulation.laws.history import History, worker_of
 from tests.simulation.laws.liveness import takeovers
-from tests.simulation.laws.owners import few_repeats
+from tests.simulation.laws.repeats import few_repeats
 from tests.simulation.sabotage import DEAF_VERDICT, sabotaged
 from tests.simulation.simulation import Scenario, Simulation, simulated
 from tests.simulation.verdict import LAWS, judged

@@ -19,7 +19,7 @@ from tests.simulation.facts import (
     RowWritten,
     What,
 )
-from tests.simulation.laws import owners, records
+from tests.simulation.laws import owners, records, repeats
 from tests.simulation.laws.history import History
 from tests.simulation.simulation import Simulation, simulated
 from tests.simulation.verdict import SAFETY, Law, judged
@@ -207,8 +207,8 @@ DOCTORS: list[tuple[Law, Doctor]] = [
     (owners.only_by_the_holder, by_somebody_else),
     (owners.before_the_deadline, beats_unheard),
     (owners.no_zombie, back_from_the_dead),
-    (partial(owners.few_repeats, records_max=0), repeated_after_leaving),
-    (owners.none_when_asked, repeated_after_leaving),
+    (partial(repeats.few_repeats, records_max=0), repeated_after_leaving),
+    (repeats.none_when_asked, repeated_after_leaving),
 ]
 
 

@@ -5,13 +5,25 @@ from collections.abc import Callable
 from kcl_py.local.memory_lease_table import MemoryLeaseTable
 from tests.simulation.facts import Log
 from tests.simulation.fleet_worker import FleetWorker
-from tests.simulation.laws import liveness, owners, records
+from tests.simulation.laws import (
+    binding,
+    liveness,
+    memory,
+    owners,
+    progress,
+    records,
+    repeats,
+    shards,
+    speed,
+    stillness,
+)
 from tests.simulation.laws.history import History
+from tests.simulation.laws.judgement import Judgement
 from tests.simulation.life import Life
 from tests.simulation.simulation import MakeWorker, simulated
 from tests.simulation.swarm import Swarm
 
-Law = Callable[[History], list[str]]
+Law = Callable[[History], Judgement]
 SAFETY: tuple[Law, ...] = (
     records.no_skip,
     records.complete,
@@ -23,25 +35,49 @@ SAFETY: tuple[Law, ...] = (
     owners.only_by_the_holder,
     owners.before_the_deadline,
     owners.no_zombie,
-    owners.none_when_asked,
+    owners.tokens_grow,
+    repeats.few_repeats,
+    repeats.none_when_asked,
+    shards.shard_end,
+    binding.binding,
+    progress.errors_show,
+    memory.memory,
     liveness.nobody_fails,
 )
 LIVENESS: tuple[Law, ...] = (
     liveness.soon_elsewhere,
     liveness.no_orphan,
+    stillness.balanced,
+    stillness.moved_once,
+    stillness.quiet,
+    progress.progress,
+    progress.others_go_on,
+    shards.discovery,
+    speed.drain,
     liveness.nobody_dies_of_throttling,
-    liveness.quiet,
+    speed.heal,
+    speed.cold_start,
 )
 LAWS = SAFETY + LIVENESS
 SHOWN_MAX = 5
 
 
-def judged(history: History, laws: tuple[Law, ...] = SAFETY, repeats_max: int | None = None) -> dict[str, list[str]]:
-    """Which laws were broken, by their name, and how."""
-    verdicts = {law.__name__: law(history) for law in laws}
+def judgements(history: History, laws: tuple[Law, ...] = LAWS) -> dict[str, Judgement]:
+    """What each law says, by its name; one that judged nothing was never applicable."""
+    return {law.__name__: law(history) for law in laws}
+
+
+def judged(history: History, laws: tuple[Law, ...] = SAFETY, repeats_max: int | None = None) -> dict[str, Judgement]:
+    """Which laws were broken, by their name, and how.
+
+    Args:
+        history: what happened.
+        laws: those that count.
+        repeats_max: see `History`.
+    """
     if repeats_max is not None:
-        verdicts["few_repeats"] = owners.few_repeats(history, repeats_max)
-    return {law: broken for law, broken in verdicts.items() if broken}
+        history.repeats_max = repeats_max
+    return {law: breaches for law, breaches in judgements(history, laws).items() if breaches}
 
 
 def lived(
@@ -54,9 +90,16 @@ def lived(
     return simulated(life.seed, Swarm(life).live, shards=life.shards, make_worker=make_worker, table=table)
 
 
-def judged_life(life: Life, log: Log) -> dict[str, list[str]]:
+def history_of(life: Life, log: Log) -> History:
+    """The log of a life, with what its workers were told."""
+    audit_seconds = life.settings["shard_listing_interval_seconds"]
+    assert isinstance(audit_seconds, float)
+    return History(log, life.failover_seconds, audit_seconds=audit_seconds, repeats_max=life.repeats_max)
+
+
+def judged_life(life: Life, log: Log) -> dict[str, Judgement]:
     """Which laws the log of a life breaks, and how."""
-    return judged(History(log, life.failover_seconds), LAWS, repeats_max=life.repeats_max)
+    return judged(history_of(life, log), LAWS)
 
 
 def verdict_on_life(life: Life, log: Log) -> str:

@@ -1,6 +1,6 @@
 """Who was able to do what when, and what was wrong meanwhile: promises about time hold where nothing else happens."""
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from functools import cached_property
 
 import msgspec
@@ -26,7 +26,8 @@ from tests.simulation.facts import (
 )
 
 EVER = float("inf")
-CHANGES = (Joined, Crashed, Paused, Resumed, Blocked, Unblocked, Leaving, Left, Failed)
+UPSETS = (Crashed, Paused, Resumed, Blocked, Unblocked, Leaving, Failed)
+CHANGES = (Joined, Left, *UPSETS)
 RESETS = (StreamReplaced, TableDropped, TableRestored)
 
 
@@ -99,6 +100,14 @@ class Circumstances:
         """Those after one instant and up to another."""
         return self.changes[bisect_right(self.changes, (begin, "\uffff")) : bisect_right(self.changes, (end, "\uffff"))]
 
+    @cached_property
+    def _upsets(self) -> list[tuple[float, str]]:
+        return [(entry.at, entry.worker) for entry, _ in self._log.of(*UPSETS)]
+
+    def upsets_between(self, begin: float, end: float) -> list[tuple[float, str]]:
+        """The changes that may hold others up, which a join or the end of a departure does not."""
+        return self._upsets[bisect_right(self._upsets, (begin, "\uffff")) : bisect_right(self._upsets, (end, "\uffff"))]
+
     def at(self, instant: float) -> Workers:
         """Who could do what, right after whatever happened at that instant."""
         return self._times[1][bisect_right(self._times[0], instant)]
@@ -144,8 +153,3 @@ class Circumstances:
     def core(self) -> tuple[float, frozenset[str]] | None:
         """From when on which workers are healthy while what ails the others never ends."""
         return next(((entry.at, frozenset(what.workers)) for entry, what in self._log.of(CoreChosen)), None)
-
-    def has_reset(self, begin: float, end: float) -> bool:
-        """True if stream or table became another one in between."""
-        at = bisect_left(self.resets, (begin, -1, type))  # type: ignore[type-var]
-        return at < len(self.resets) and self.resets[at][0] <= end

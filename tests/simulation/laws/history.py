@@ -4,17 +4,19 @@ from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from functools import cached_property
 
+from kcl_py.core.checkpoint import Checkpoint
 from kcl_py.core.lease import Lease
 from kcl_py.events import RecordsMissing
 from tests.simulation.facts import (
-    BeatSent,
+    Delivered,
+    Done,
     Drained,
-    EntryWritten,
     Joined,
     LockWritten,
     Log,
     Position,
     Put,
+    Raised,
     Resharded,
     RowWritten,
     StreamReplaced,
@@ -22,10 +24,9 @@ from tests.simulation.facts import (
 )
 from tests.simulation.facts import Entry as LogEntry
 from tests.simulation.laws.circumstances import Circumstances
+from tests.simulation.laws.sessions import Sessions, worker_of
 
-EPSILON = 0.05  # by which clocks may differ, and by which a worker's own deadline is early
-Epoch = tuple[str, int, str]
-"""Shard, fencing token and worker: where a table was made anew, tokens begin anew as well."""
+__all__ = ["History", "PickUp", "is_pick_up", "position_of", "worker_of"]
 PickUp = tuple[LogEntry, Lease]
 
 
@@ -58,6 +59,8 @@ class History:
         self.page_bytes_max = page_bytes_max
         self.circumstances = Circumstances(log, failover_seconds, audit_seconds)
         self.is_calm = self.circumstances.is_calm
+        self.sessions = Sessions(log, failover_seconds)
+        self.worker_of = self.sessions.worker_of
 
     @cached_property
     def ends_at(self) -> float:
@@ -133,6 +136,22 @@ class History:
         return [put for put in covered if put.position[0] != (after or (-1,))[0] or self.is_gone(put, entry.index)]
 
     @cached_property
+    def deliveries_of(self) -> dict[str, list[float]]:
+        """When each shard's batches began."""
+        times: defaultdict[str, list[float]] = defaultdict(list)
+        for entry, batch in self.log.of(Delivered):
+            times[batch.shard_id].append(entry.at)
+        return dict(times)
+
+    @cached_property
+    def calls_of(self) -> dict[tuple[str, str], list[tuple[LogEntry, Delivered | Done | Raised]]]:
+        """What was seen of user code, by worker and shard."""
+        calls: defaultdict[tuple[str, str], list[tuple[LogEntry, Delivered | Done | Raised]]] = defaultdict(list)
+        for entry, what in self.log.of(Delivered, Done, Raised):
+            calls[entry.worker, what.shard_id].append((entry, what))
+        return dict(calls)
+
+    @cached_property
     def parents(self) -> dict[str, tuple[str, ...]]:
         """Of each child of a reshard."""
         return {child: reshard.parents for _, reshard in self.log.of(Resharded) for child in reshard.children}
@@ -144,6 +163,18 @@ class History:
         return list(self.log.of(RowWritten))
 
     @cached_property
+    def owner_changes(self) -> list[tuple[LogEntry, RowWritten]]:
+        """Those that name another owner for a row that is unfinished, or none."""
+        return [
+            (entry, write)
+            for entry, write in self.writes
+            if write.stood is not None
+            and write.stands is not None
+            and not write.stands.is_finished
+            and write.stood.owner != write.stands.owner
+        ]
+
+    @cached_property
     def writes_of(self) -> dict[str, list[tuple[LogEntry, RowWritten]]]:
         """By row."""
         by_row: defaultdict[str, list[tuple[LogEntry, RowWritten]]] = defaultdict(list)
@@ -152,21 +183,26 @@ class History:
         return dict(by_row)
 
     @cached_property
-    def pick_ups(self) -> dict[Epoch, PickUp]:
-        """The write that began each epoch."""
-        return {
-            (write.key, write.stands.counter, entry.worker): (entry, write.stands)
-            for entry, write in self.writes
-            if write.stands is not None and is_pick_up(write)
-        }
+    def pick_ups_of(self) -> dict[str, list[PickUp]]:
+        """The writes that began an epoch, by shard, in order."""
+        by_row: defaultdict[str, list[PickUp]] = defaultdict(list)
+        for entry, write in self.writes:
+            if write.stands is not None and is_pick_up(write):
+                by_row[write.key].append((entry, write.stands))
+        return dict(by_row)
 
     @cached_property
-    def pick_ups_of(self) -> dict[str, list[PickUp]]:
-        """By shard, in order."""
-        by_row: defaultdict[str, list[PickUp]] = defaultdict(list)
-        for (shard_id, _, _), picked_up in self.pick_ups.items():
-            by_row[shard_id].append(picked_up)
-        return dict(by_row)
+    def _pick_ups(self) -> dict[tuple[str, int, str], list[PickUp]]:
+        epochs: defaultdict[tuple[str, int, str], list[PickUp]] = defaultdict(list)
+        for shard_id, picked_up in self.pick_ups_of.items():
+            for entry, row in picked_up:
+                epochs[shard_id, row.counter, entry.worker].append((entry, row))
+        return dict(epochs)
+
+    def pick_up_of(self, entry: LogEntry, call: Delivered | Done | Raised) -> PickUp | None:
+        """The write that began the epoch of a call. (A table that is made anew gives the same tokens again.)"""
+        epochs = self._pick_ups.get((call.shard_id, call.token, entry.worker), ())
+        return next((one for one in reversed(epochs) if one[0].index < entry.index), None)
 
     @cached_property
     def _written_at(self) -> dict[str, list[float]]:
@@ -187,65 +223,17 @@ class History:
                 ended.setdefault(write.key, entry.at)
         return ended
 
-    # -- sessions and leaders -----------------------------------------------------------------------------------------
-
-    @cached_property
-    def entries_of(self) -> dict[str, list[tuple[LogEntry, EntryWritten]]]:
-        """The writes of each worker entry."""
-        by_key: defaultdict[str, list[tuple[LogEntry, EntryWritten]]] = defaultdict(list)
-        for entry, written in self.log.of(EntryWritten):
-            by_key[written.key].append((entry, written))
-        return dict(by_key)
-
-    @cached_property
-    def _senders(self) -> dict[str, str]:
-        senders: dict[str, str] = {}
-        for entry, beat in self.log.of(BeatSent):
-            senders.setdefault(beat.key, entry.worker)
-        return senders
-
-    def worker_of(self, session_key: str | None) -> str:
-        """The process that a session belongs to; two of them may have one worker id."""
-        return self._senders.get(session_key or "", worker_of(session_key or ""))
+    # -- who, and when things went wrong ----------------------------------------------------------------------------------
 
     @cached_property
     def joined(self) -> dict[str, tuple[LogEntry, Joined]]:
         """How each worker began."""
         return {entry.worker: (entry, joined) for entry, joined in self.log.of(Joined)}
 
-    @cached_property
-    def deadlines_of(self) -> dict[str, list[tuple[float, float]]]:
-        """By session: from when on which deadline was known, at best; both in the world's time."""
-        sent: dict[tuple[str, int], float] = {}
-        for entry, beat in self.log.of(BeatSent):
-            sent.setdefault((beat.key, beat.beat), entry.at)
-        deadlines: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
-        for key, written in self.entries_of.items():
-            began = self.joined.get(self.worker_of(key))
-            lifetime = self.failover_seconds * (1 - EPSILON) / (began[1].rate if began is not None else 1.0)
-            for entry, fact in written:
-                if fact.beat is not None and (key, fact.beat) in sent and not fact.is_revoked:
-                    deadlines[key].append((entry.at, sent[key, fact.beat] + lifetime))
-        return dict(deadlines)
-
-    def deadline_at(self, session_key: str, at: float) -> float | None:
-        """The latest deadline that a session may know of at an instant."""
-        deadlines = self.deadlines_of.get(session_key, [])
-        known = bisect_right(deadlines, (at, float("inf")))
-        # beats follow each other, so the last one that landed has the latest deadline, but for one that was late
-        return max((deadline for _, deadline in deadlines[max(0, known - 3) : known]), default=None)
-
-    @cached_property
+    @property
     def lock_writes(self) -> list[tuple[LogEntry, LockWritten]]:
-        return list(self.log.of(LockWritten))
-
-    def leader_at(self, at: float) -> LockWritten | None:
-        """Who leads, and who stands by; None while nobody does."""
-        last = bisect_right(self.lock_writes, at, key=lambda written: written[0].at) - 1
-        lock = self.lock_writes[last][1] if last >= 0 else None
-        return lock if lock is not None and lock.owner is not None else None
-
-    # -- when things went wrong ---------------------------------------------------------------------------------------
+        """Every change of the leader lock."""
+        return self.sessions.lock_writes
 
     @property
     def troubles(self) -> list[tuple[float, float, str]]:
@@ -258,14 +246,13 @@ class History:
         return self.circumstances.changes
 
 
-def worker_of(session_key: str) -> str:
-    """The worker id in an owner string."""
-    return session_key.rpartition("@")[0]
+def position_of(checkpoint: Checkpoint) -> Position | None:
+    """The last record that a checkpoint covers; None if it is no number."""
+    return (int(checkpoint.sequence_number), checkpoint.sub_sequence_number) if checkpoint.is_number else None
 
 
 def is_pick_up(write: RowWritten) -> bool:
-    """True for the write that begins an epoch."""
-    held_by = None if write.stands is None else write.stands.held_by
-    if held_by is None or write.stands is None or write.is_counter_free:
+    """True for the write that begins an epoch; a holder that writes its vanished row anew goes on in its own."""
+    if write.stood is None or write.stands is None or write.stands.held_by is None or write.is_counter_free:
         return False
-    return write.stood is None or write.stood.held_by != held_by
+    return write.stood.held_by != write.stands.held_by

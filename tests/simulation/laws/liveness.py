@@ -1,23 +1,13 @@
-"""L1 to L3: how soon a fleet finds itself again, and that it then keeps still."""
+"""L1, L2 and L7: whose leases are soon elsewhere, and whose stay where they are."""
 
-from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from kcl_py.core.checkpoint import Checkpoint
 from kcl_py.events import WorkerReady
-from tests.simulation.facts import (
-    Crashed,
-    Drained,
-    EntryWritten,
-    Failed,
-    Joined,
-    Leaving,
-    Left,
-    Paused,
-    Resumed,
-    Trouble,
-)
-from tests.simulation.laws.history import History
+from tests.simulation.facts import Blocked, Crashed, EntryWritten, Failed, Trouble
+from tests.simulation.laws.history import History, position_of
+from tests.simulation.laws.judgement import Judgement
 
 TAKEOVER_SECONDS = 3.0  # on top of the failover time
 PLAN_SECONDS = 5.0
@@ -30,19 +20,20 @@ class Takeover(NamedTuple):
     shard_id: str
     worker: str
     crashed_at: float
-    took_seconds: float | None  # until it was picked up elsewhere; None for never
+    took_seconds: float | None  # until its records were delivered elsewhere, or it was picked up; None for never
     allowed_seconds: float
 
 
 def takeovers(history: History) -> Iterator[Takeover]:
     """Those that can be judged: nothing else went wrong meanwhile, and nobody else came or went."""
-    failover = history.failover_seconds
+    failover, circumstances = history.failover_seconds, history.circumstances
     for entry, _ in history.log.of(Crashed):
         longest = entry.at + 2 * failover + TAKEOVER_SECONDS
-        others = [at for at, _ in history.membership_changes if entry.at - failover < at <= longest]
-        if len(others) > 1 or not history.is_calm(entry.at, longest) or not _able(history, entry.at):
+        if len(circumstances.upsets_between(entry.at - failover, longest)) > 1:
             continue
-        lock = history.leader_at(entry.at)
+        if not history.is_calm(entry.at, longest) or not circumstances.at(entry.at).able:
+            continue
+        lock = history.sessions.leader_at(entry.at)
         survivors = (
             {history.worker_of(key) for key in (lock.owner, lock.standby) if key} - {entry.worker} if lock else set()
         )
@@ -51,128 +42,106 @@ def takeovers(history: History) -> Iterator[Takeover]:
             row = history.row_at(shard_id, entry.at)
             if row is None or row.is_finished or history.worker_of(row.effective_owner) != entry.worker:
                 continue
-            after = [at.at for (key, _), (at, _) in history.pick_ups.items() if key == shard_id and at.at > entry.at]
-            if after or history.ends_at > entry.at + allowed:
-                took = min(after) - entry.at if after else None
+            after = delivered_elsewhere(history, shard_id, row.checkpoint, entry.at)
+            if after is not None or history.ends_at > entry.at + allowed:
+                took = after - entry.at if after is not None else None
                 yield Takeover(shard_id, entry.worker, entry.at, took, allowed)
 
 
-def soon_elsewhere(history: History) -> list[str]:
-    """L1: what a worker that crashed held is picked up elsewhere within F + 3 s if leader or standby survives, and
-    within 2 F + 3 s otherwise.
+def soon_elsewhere(history: History) -> Judgement:
+    """L1: what a worker that crashed held is delivered elsewhere (where no records wait: picked up) within F + 3 s if
+    leader or standby survives, and within 2 F + 3 s otherwise.
     """
-    return [
-        f"{one.crashed_at:.3f} {one.worker} crashed, and {one.shard_id} was picked up after {one.took_seconds} s"
-        for one in takeovers(history)
-        if one.took_seconds is None or one.took_seconds > one.allowed_seconds
-    ]
+    judgement = Judgement()
+    for one in takeovers(history):
+        judgement.demand(
+            one.took_seconds is not None and one.took_seconds <= one.allowed_seconds,
+            f"{one.crashed_at:.3f} {one.worker} crashed, and {one.shard_id} was elsewhere after {one.took_seconds} s",
+        )
+    return judgement
 
 
-def no_orphan(history: History) -> list[str]:
+def no_orphan(history: History) -> Judgement:
     """L2: an unfinished shard whose parents are done has an owner who lives, or gets one within two plan intervals.
 
     Judged where nothing else went wrong meanwhile, and nobody came or went.
     """
-    broken = []
+    judgement = Judgement()
+    circumstances = history.circumstances
+    patience = 2 * PLAN_SECONDS
     for shard_id, begin, end in _orphaned(history):
-        patience = 2 * PLAN_SECONDS
-        if end - begin <= patience:
+        if circumstances.changes_between(begin - history.failover_seconds, min(end, begin + patience)):
             continue
-        is_quiet = not any(begin - history.failover_seconds < at < end for at, _ in history.membership_changes)
-        if is_quiet and history.is_calm(begin, begin + patience) and _able(history, begin):
-            broken.append(f"{begin:.3f} {shard_id} has no owner for {end - begin:.3f} s")
-    return broken
+        if history.is_calm(begin, begin + patience) and circumstances.at(begin).able:
+            judgement.demand(end - begin <= patience, f"{begin:.3f} {shard_id} has no owner for {end - begin:.3f} s")
+    return judgement
 
 
-def quiet(history: History) -> list[str]:
-    """L3: a while after the last worker or shard came or went, shares are within one, and no lease moves."""
-    end = next((entry.at for entry, _ in history.log.of(Drained)), history.ends_at)
-    changes = [at for at, _ in history.membership_changes]
-    changes += [entry.at for entry, write in history.writes if write.stood is None or write.stands is None]
-    changes += [entry.at for entry, write in history.writes if write.stands is not None and write.stands.is_finished]
-    last = max((at for at in changes if at < end), default=end)
-    begin = last + history.failover_seconds + SETTLE_SECONDS
-    if begin >= end or not history.is_calm(last, end):
-        return []
-    broken = []
-    moved: Counter[str] = Counter()
-    for entry, write in history.writes:
-        if not last < entry.at < end or write.stood is None or write.stands is None or write.stands.is_finished:
-            continue
-        was, now = write.stood.owner, write.stands.owner
-        if was != now:
-            moved[write.key] += history.worker_of(was) in _able(history, entry.at)  # the dead have lost it in any case
-            if entry.at > begin and was is not None:
-                broken.append(f"{entry.at:.3f} {write.key} still moves from {was} to {now}")
-    broken += [f"{key} moved {times} times" for key, times in moved.items() if times > 1]
-    shares = Counter(dict.fromkeys(sorted(_able(history, end)), 0))
-    rows = [history.row_at(shard_id, end) for shard_id in history.writes_of]
-    shares.update(history.worker_of(row.owner) for row in rows if row is not None and not row.is_finished)
-    if shares and max(shares.values()) - min(shares.values()) > 1:
-        broken.append(f"shares are {dict(shares)}")
-    return broken
-
-
-def nobody_dies_of_throttling(history: History) -> list[str]:
+def nobody_dies_of_throttling(history: History) -> Judgement:
     """L7: while the table throttles everybody's writes, no worker that runs is declared dead for its silence."""
-    broken = []
-    throttles = [(entry, what) for entry, what in history.log.of(Trouble) if what.what == "throttle all"]
+    judgement = Judgement()
+    troubles = list(history.log.of(Trouble))
+    if not any(what.what == "throttle all" for _, what in troubles):
+        return judgement
+    judgement.judged = sum(what.what == "throttle all" for _, what in troubles)
     for entry, written in history.log.of(EntryWritten):
-        if not written.is_revoked or not throttles:
+        if not written.is_revoked:
             continue
         worker = history.worker_of(written.key)
         since = entry.at - 2 * history.failover_seconds
-        is_throttled = any(one.worker == worker and one.at <= entry.at <= what.until for one, what in throttles)
-        is_alone = any(
-            one.worker == worker and one.at <= entry.at and what.until >= since and what.what != "throttle all"
-            for one, what in history.log.of(Trouble)
+        own = [(one.at, what) for one, what in troubles if one.worker == worker and one.at <= entry.at]
+        is_throttled = any(what.what == "throttle all" and entry.at <= what.until for _, what in own)
+        is_ill_otherwise = any(what.what != "throttle all" and what.until >= since for _, what in own)
+        is_running = worker in history.circumstances.at(entry.at).beating and not any(
+            name == worker for _, name in history.circumstances.changes_between(since, entry.at)
         )
-        is_running = worker in _able(history, entry.at) and not any(
-            since < at <= entry.at and name == worker for at, name in history.membership_changes
-        )
-        if is_throttled and is_running and not is_alone:
-            broken.append(f"{entry.at:.3f} {entry.worker} declared {written.key} dead, which was only throttled")
-    return broken
+        if is_throttled and is_running and not is_ill_otherwise:
+            judgement.append(f"{entry.at:.3f} {entry.worker} declared {written.key} dead, which was only throttled")
+    return judgement
 
 
-def nobody_fails(history: History) -> list[str]:
-    """No worker gives up by itself, unless it never got a usable answer from the doors when it started."""
+def delivered_elsewhere(history: History, shard_id: str, checkpoint: Checkpoint, crashed_at: float) -> float | None:
+    """When a shard was begun again: its first delivery after the next pick-up, or that alone if nothing waited then."""
+    picked_up = next((at.at for at, _ in history.pick_ups_of.get(shard_id, ()) if at.at > crashed_at), None)
+    if picked_up is None:
+        return None
+    position = position_of(checkpoint)
+    waits = history.between(shard_id, position, None)
+    is_waiting = bool(waits) and history.put_at[shard_id][history.index_after(shard_id, position)] < picked_up
+    if not is_waiting:
+        return picked_up
+    return next((at for at in history.deliveries_of.get(shard_id, ()) if at > picked_up), None)
+
+
+_PASSES = ("Throttled", "ServiceUnavailable", "CredentialsError", "AccessDenied")
+
+
+def nobody_fails(history: History) -> Judgement:
+    """X: no worker gives up by itself, unless the doors gave it no usable answer when it started, stream or table are
+    not what they were, or its own loop was blocked.
+    """
+    judgement = Judgement()
     ready = {entry.worker for entry, _ in history.log.of(WorkerReady)}
-    return [
-        f"{entry.at:.3f} {entry.worker} failed: {failed.error}"
-        for entry, failed in history.log.of(Failed)
-        if entry.worker in ready or not failed.error.startswith(("Throttled", "ServiceUnavailable"))
-    ]
-
-
-def _able(history: History, at: float) -> set[str]:
-    """The workers that run at an instant."""
-    able: set[str] = set()
-    for entry, what in history.log.of(Joined, Crashed, Paused, Resumed, Leaving, Left, Failed):
-        if entry.at > at:
-            break
-        if isinstance(what, Joined | Resumed):
-            able.add(entry.worker)
-        else:
-            able.discard(entry.worker)
-    return able
+    blocked = {entry.worker for entry, _ in history.log.of(Blocked)}
+    reset_at = min((at for at, _, _ in history.circumstances.resets), default=float("inf"))
+    judgement.judged = len(history.joined)
+    for entry, failed in history.log.of(Failed):
+        is_start = entry.worker not in ready and failed.error.startswith(_PASSES)
+        is_stall = entry.worker in blocked and failed.error.startswith("WorkerStalled")
+        if not is_start and not is_stall and entry.at < reset_at:
+            judgement.append(f"{entry.at:.3f} {entry.worker} failed: {failed.error}")
+    return judgement
 
 
 def _orphaned(history: History) -> Iterator[tuple[str, float, float]]:
     """Each shard and the times in which it had no owner whose session was alive, though its parents were done."""
-    ended = {
-        key: entry.at
-        for key, writes in history.writes_of.items()
-        for entry, write in reversed(writes)
-        if write.stands is not None and write.stands.is_finished
-    }
     dead = {
         key: min((entry.at for entry, fact in written if fact.is_revoked or fact.beat is None), default=float("inf"))
-        for key, written in history.entries_of.items()
+        for key, written in history.sessions.entries_of.items()
     }
-    end = next((entry.at for entry, _ in history.log.of(Drained)), history.ends_at)
+    end = history.ends_at
     for key, writes in history.writes_of.items():
-        parents_done = max((ended.get(parent, end) for parent in history.parents.get(key, ())), default=0.0)
+        parents_done = max((history.ended_at.get(parent, end) for parent in history.parents.get(key, ())), default=0.0)
         times = [entry.at for entry, _ in writes[1:]] + [end]
         orphaned_since: float | None = None
         for (entry, write), until in zip(writes, times, strict=True):

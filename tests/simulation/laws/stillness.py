@@ -1,0 +1,75 @@
+"""L3: shares are even after a change, with one move for each lease, and then nothing moves."""
+
+import itertools
+from bisect import bisect_left, bisect_right
+from collections import Counter
+from collections.abc import Iterator
+
+from tests.simulation.facts import Entry, RowWritten
+from tests.simulation.laws.history import History
+from tests.simulation.laws.judgement import Judgement
+from tests.simulation.laws.liveness import PLAN_SECONDS, SETTLE_SECONDS
+
+Lull = tuple[float, float]
+
+
+def balanced(history: History) -> Judgement:
+    """L3: a while after the last worker or shard came or went, shares are within one."""
+    judgement = Judgement()
+    for begin, end in _lulls(history):
+        if begin + history.failover_seconds + SETTLE_SECONDS > end:
+            continue
+        living = history.circumstances.at(begin).beating
+        shares = Counter(dict.fromkeys(sorted(living), 0))
+        rows = [history.row_at(shard_id, end) for shard_id in history.writes_of]
+        shares.update(history.worker_of(row.owner) for row in rows if row is not None and not row.is_finished)
+        if living:
+            is_even = max(shares.values()) - min(shares.values()) <= 1
+            judgement.demand(is_even, f"{end:.3f} shares are {dict(shares)}")
+    return judgement
+
+
+def moved_once(history: History) -> Judgement:
+    """L3: after a change each lease moves at most once; the dead have lost theirs in any case."""
+    judgement = Judgement()
+    for begin, end in _lulls(history):
+        moved: Counter[str] = Counter()
+        for entry, write in _moves(history, begin, end):
+            giver = write.stood.owner if write.stood is not None else None
+            moved[write.key] += history.worker_of(giver) in history.circumstances.at(entry.at).beating
+        for key, times in moved.items():
+            judgement.demand(times <= 1, f"{begin:.3f} {key} moved {times} times")
+    return judgement
+
+
+def quiet(history: History) -> Judgement:
+    """L3: once a fleet has settled, no lease moves from one worker to another, however many rounds its leader makes.
+    What is judged are rounds.
+    """
+    judgement = Judgement()
+    for begin, end in _lulls(history):
+        settled = begin + history.failover_seconds + SETTLE_SECONDS
+        judgement.judged += max(0, int((end - settled) // PLAN_SECONDS))
+        for entry, write in _moves(history, settled, end):
+            if write.stood is not None and write.stood.owner is not None:
+                judgement.append(f"{entry.at:.3f} {write.key} still moves from {write.stood.owner}")
+    return judgement
+
+
+def _lulls(history: History) -> Iterator[Lull]:
+    """From each change of membership or shards to the next, where no door misbehaves in between."""
+    changes = [at for at, _ in history.membership_changes]
+    changes += [entry.at for entry, write in history.writes if write.stood is None or write.stands is None]
+    changes += [entry.at for entry, write in history.writes if write.stands is not None and write.stands.is_finished]
+    end = history.ends_at
+    times = sorted({at for at in changes if at < end} | {end})
+    for begin, until in itertools.pairwise(times):
+        if history.is_calm(begin, until):
+            yield begin, until
+
+
+def _moves(history: History, begin: float, end: float) -> Iterator[tuple[Entry, RowWritten]]:
+    """The writes that name another owner, or none."""
+    writes = history.owner_changes
+    first = bisect_right(writes, begin, key=lambda written: written[0].at)
+    yield from writes[first : bisect_left(writes, end, key=lambda written: written[0].at)]
