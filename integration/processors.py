@@ -4,6 +4,8 @@ INTEGRATION_PAUSE is how many seconds a batch takes. INTEGRATION_BLOCK is how ma
 """
 
 import asyncio
+import contextlib
+import ctypes
 import logging
 import os
 import time
@@ -112,6 +114,40 @@ class BlockingRecording(AsyncRecording):
         self.note_records(records)
         time.sleep(_pause())  # noqa: ASYNC251 - this is the mistake that it stands for
         self.note("done")
+
+
+class GilRecording(Recording):
+    """Calls native code that never lets go of the interpreter: no other thread of the process runs meanwhile."""
+
+    def process_records(self, records: RecordBatch, checkpointer: Checkpointer) -> None:
+        self.note_records(records)
+        ctypes.PyDLL(None).usleep(int(_pause() * 1e6))
+        self.note("done")
+
+
+class PrintingRecording(Recording):
+    """Writes to standard output what it was given, as a first program does."""
+
+    def process_records(self, records: RecordBatch, checkpointer: Checkpointer) -> None:
+        self.note_records(records)
+        with contextlib.suppress(OSError, ValueError):  # its own business, and not what is tried
+            print(f"{len(records)} records", flush=True)
+        self.note("done")
+
+
+class PaddedRecording(Recording):
+    """Writes payloads down without the blanks at their end, which make them large."""
+
+    def note_records(self, records: RecordBatch) -> None:
+        self.note("batch")
+        for record in records:
+            self.note(
+                "record",
+                sequence_number=int(record.sequence_number),
+                sub_sequence_number=record.sub_sequence_number,
+                key=record.partition_key,
+                payload=record.data.rstrip().decode(),
+            )
 
 
 class LoggingEverything(Recording):

@@ -25,6 +25,8 @@ class WorkerProgram(Program):
         environment: more of its environment.
         directory: its current directory.
         workers: how many; more than one are embedded in a program of our own.
+        shell: what a POSIX shell does first, such as `ulimit -n 64`, and where it sends what the program writes; the
+            program takes the place of the shell at `exec "$@"`.
     """
 
     def __init__(
@@ -38,12 +40,13 @@ class WorkerProgram(Program):
         environment: Mapping[str, str],
         directory: Path,
         workers: int = 1,
+        shell: str = "",
     ) -> None:
         words = ("--stream", stream, "--application", application, "--log-format", "json", *options)
         crowd = (sys.executable, "-m", "integration.crowd", processor, str(workers))
         program = (KCL_PY, "run", f"integration.processors:{processor}") if workers == 1 else crowd
         super().__init__(
-            [*program, *words],
+            [*(("/bin/sh", "-c", shell, "sh") if shell else ()), *program, *words],
             environment={**clean_environment(), **services.environment, **environment},
             directory=directory,
         )

@@ -1,16 +1,18 @@
-"""One fleet for the cells that do not disturb each other, and fleets of their own for the others."""
+"""One fleet for the cells that do not disturb each other, and what makes one for each of the others."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
 
-from integration.application import Application
-from integration.conftest import MakeApplication
-from integration.faults.faulty_fleet import FaultyFleet
-from integration.services import Services
+pytest.register_assert_rewrite(
+    *(f"integration.faults.{name}" for name in ("start_up", "killed", "suspended", "stopping", "deleted", "limits")),
+    *("integration.faults.clock", "integration.faults.faulty_fleet"),
+)
 
-MakeFleet = Callable[..., FaultyFleet]
+from integration.application import Application  # noqa: E402 - what is rewritten must not be imported before
+from integration.faults.faulty_fleet import FaultyFleet  # noqa: E402
+from integration.services import Services  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -25,13 +27,3 @@ def shared(local: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         yield fleet
         fleet.drain()
         fleet.check()
-
-
-@pytest.fixture
-def make_fleet(make_application: MakeApplication, programs: ExitStack) -> MakeFleet:
-    """Makes fleets, each with an application of its own."""
-
-    def make(*options: str, shards: int = 2, **given: object) -> FaultyFleet:
-        return FaultyFleet(make_application(shards=shards), programs, *options, **given)  # type: ignore[arg-type]
-
-    return make

@@ -1,12 +1,14 @@
 """What may happen to a request: each effect takes the place of bringing it to the service and its answer back."""
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from integration.faults.exchange import Exchange
 from integration.faults.wire import refusal
 
+_LOOK_SECONDS = 0.01
 Effect = Callable[[Exchange], Awaitable[None]]
 
 
@@ -33,6 +35,12 @@ async def reset(exchange: Exchange) -> None:
 
 async def half_open(exchange: Exchange) -> None:
     """Nobody ever answers, and the connection stays."""
+    await asyncio.Event().wait()
+
+
+async def apply_and_hold(exchange: Exchange) -> None:
+    """The service does it, and nobody ever answers."""
+    await exchange.asked()
     await asyncio.Event().wait()
 
 
@@ -84,6 +92,17 @@ def delay(seconds: float) -> Effect:
         await pass_on(exchange)
 
     return later
+
+
+def hold(gate: threading.Event) -> Effect:
+    """The service hears of it when the gate is opened."""
+
+    async def held(exchange: Exchange) -> None:
+        while not gate.is_set():
+            await asyncio.sleep(_LOOK_SECONDS)
+        await pass_on(exchange)
+
+    return held
 
 
 def alter(change: Callable[[dict[str, Any]], dict[str, Any]]) -> Effect:

@@ -36,17 +36,21 @@ class Exchange:
         self.place = place
         self.at = at
         self.earlier = earlier
-        self.has_reached_the_service = False
+        self.outcome: Answer | None = None  # what the service said, whatever the client was told
         self.status: int | None = None  # what the client was answered; None if nothing
         self.is_connection_usable = True
         self._ask = ask
         self._writer = writer
 
+    @property
+    def has_reached_the_service(self) -> bool:
+        """True once the service has done what was asked."""
+        return self.outcome is not None
+
     async def asked(self) -> Answer:
         """Bring it to the service; the answer, which the client has not seen yet."""
-        answer = await self._ask(self.request)
-        self.has_reached_the_service = True
-        return answer
+        self.outcome = await self._ask(self.request)
+        return self.outcome
 
     async def answer(self, answer: Answer) -> None:
         """Answer the client."""

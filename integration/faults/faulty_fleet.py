@@ -2,16 +2,16 @@
 
 import contextlib
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack
 from typing import Any, Literal, NamedTuple
 
 from integration import laws, owner_changes
-from integration.application import Application
+from integration.application import QUICK, Application
 from integration.faults.effects import Effect
 from integration.faults.proxy import FaultProxy
 from integration.faults.rule import Rule
-from integration.fleet import Fleet
+from integration.fleet import LOOK_SECONDS, Fleet
 from integration.lease_items import Sampler
 from integration.load import Load
 from integration.program import eventually
@@ -65,23 +65,48 @@ class FaultyFleet(Fleet):
         self._stack = stack
         self._processor = processor
         self._lines: dict[int, Lines] = {}
+        self.cut_short: set[int] = set()  # the ids of processes that were to stop in order and could not
         self._sampler = stack.enter_context(Sampler(app.leases))
 
-    def start(self, *options: str, block_seconds: float = 0.0, workers: int = 1) -> WorkerProgram:
+    def start(
+        self,
+        *options: str,
+        block_seconds: float = 0.0,
+        workers: int = 1,
+        environment: Mapping[str, str] | None = None,
+        shell: str = "",
+        worker_id: str = "",
+    ) -> WorkerProgram:
         """Start a worker, and do not wait for it.
 
         Args:
             options: more words of its command line alone.
             block_seconds: how long its first batch takes.
             workers: how many in the one process.
+            environment: more of its environment.
+            shell: see `WorkerProgram`.
+            worker_id: one of its own if absent.
         """
-        name = f"worker-{next(self._numbers)}"
         urls = (self.app.services.kinesis_url, self.app.services.dynamodb_url)
         lines = Lines(*(self._stack.enter_context(FaultProxy(url)) for url in urls))
-        worker = self.app.worker(
-            "--worker-id", name, *self._options, *options, processor=self._processor, services=lines.services,
-            pause_seconds=self._pause_seconds, block_seconds=block_seconds, workers=workers,
-        )  # fmt: skip
+        name = worker_id or f"worker-{next(self._numbers)}"
+        worker = WorkerProgram(
+            self._processor,
+            stream=self.app.name,
+            application=self.app.name,
+            services=lines.services,
+            options=(*QUICK, "--worker-id", name, *self._options, *options),
+            environment={
+                "INTEGRATION_JOURNAL": str(self.app.folder / "journal"),
+                "INTEGRATION_PAUSE": str(self._pause_seconds),
+                "INTEGRATION_BLOCK": str(block_seconds),
+                **(environment or {}),
+            },
+            directory=self.app.folder,
+            workers=workers,
+            shell=shell,
+        )
+        self._stack.enter_context(worker)
         self._lines[worker.pid] = lines
         self.workers.append(worker)
         return worker
@@ -135,17 +160,22 @@ class FaultyFleet(Fleet):
     def settle(self) -> None:
         """Put a last record of every key, and wait until everything is done; no law may be broken by then."""
         self.app.producer.put_rounds(KEYS, 1)
-        eventually(
-            lambda: not laws.missing(self.app.producer.puts, self.app.journal), f"all to be done; {self}",
-            pause_seconds=0.1,
-        )  # fmt: skip
+        self.wait_until_done()
         self.check()
+
+    def wait_until_done(self) -> None:
+        """Wait until nothing is left of what was put so far."""
+
+        def is_done() -> bool:
+            return not laws.missing(self.app.producer.puts, self.app.journal)
+
+        eventually(is_done, f"all to be done; {self}", pause_seconds=LOOK_SECONDS)
 
     def check(self) -> None:
         """The laws that hold in every cell."""
         self.app.samples = list(self._sampler.samples)
         assert self.app.broken_laws() == {}
-        assert owner_changes.redelivered_after_order(self.app.journal, self.killed) == {}
+        assert owner_changes.redelivered_after_order(self.app.journal, self.killed | self.cut_short) == {}
         assert owner_changes.redelivered_beyond(self.app.journal, UNCHECKPOINTED_MAX + PAGE_RECORDS_MAX) == {}
 
     def counts(self, event: str) -> dict[int, int]:
@@ -160,3 +190,7 @@ class FaultyFleet(Fleet):
     def epochs_since(self, at: float) -> list[tuple[str, int]]:
         """Epochs that began after an instant, as shards and tokens: nothing where every lease was kept."""
         return [(fact.shard, fact.token) for fact in self.app.journal.facts("initialize") if fact.at > at]
+
+
+MakeFleet = Callable[..., FaultyFleet]
+"""Takes what `FaultyFleet` does, and the number of shards; makes an application as well."""

@@ -2,6 +2,7 @@
 
 import itertools
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -14,6 +15,7 @@ from botocore.parsers import ResponseParserError
 
 from integration.faults import effects
 from integration.faults.proxy import FaultProxy
+from integration.program import eventually
 from integration.services import ACCESS_KEY, SECRET_KEY, Services
 
 READ_TIMEOUT_SECONDS = 0.5
@@ -143,6 +145,15 @@ def test_a_request_can_be_delayed(stream: Stream) -> None:
     assert stream.has_got() == [b"1"]
 
 
+def test_a_request_can_be_held_until_a_gate_opens_though_its_client_has_given_up(stream: Stream) -> None:
+    gate = threading.Event()
+    with stream.proxy.under(effects.hold(gate), "PutRecord"), pytest.raises(ReadTimeoutError):
+        stream.put()
+    assert stream.has_got() == []
+    gate.set()
+    eventually(lambda: stream.has_got() == [b"1"], "the late record")
+
+
 def test_a_half_open_connection_takes_the_request_and_says_nothing(stream: Stream) -> None:
     with stream.proxy.under(effects.half_open, "PutRecord"), pytest.raises(ReadTimeoutError):
         stream.put()
@@ -207,9 +218,7 @@ def test_a_stale_answer_is_the_last_one_to_the_same_request(stream: Stream) -> N
     with stream.proxy.under(effects.replay, "ListShards") as rule:
         assert stream.listed() == 2
         assert not rule.hits[0].has_reached_the_service
-    deadline = time.monotonic() + 10
-    while stream.listed() < 4:
-        assert time.monotonic() < deadline
+    eventually(lambda: stream.listed() == 4, "the children")
 
 
 def test_a_rule_chooses_by_number(table: tuple[FaultProxy, Any, Callable[[], list[str]]]) -> None:

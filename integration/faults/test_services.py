@@ -9,6 +9,7 @@ import pytest
 
 from integration import laws
 from integration.faults import effects
+from integration.faults.cells import cell
 from integration.faults.faulty_fleet import FaultyFleet
 from integration.program import eventually
 from kcl_py import host
@@ -27,6 +28,7 @@ def _is_even(shared: FaultyFleet) -> Iterator[None]:
 WRITES = {"a checkpoint": "shardId-", "a beat": "worker-", "the leader lock": "Leader"}
 
 
+@cell("write applied, response lost", "steady", "C")
 def test_writes_whose_answers_are_lost_go_unnoticed(shared: FaultyFleet) -> None:
     began = host.boottime()
     with shared.load(), ExitStack() as stack:
@@ -44,6 +46,7 @@ def test_writes_whose_answers_are_lost_go_unnoticed(shared: FaultyFleet) -> None
 READS = ("GetItem", "Query", "BatchGetItem", "Scan", "GetRecords", "ListShards")
 
 
+@cell("write applied, response lost", "steady", "C")
 def test_reads_whose_answers_are_lost_are_made_again(shared: FaultyFleet) -> None:
     began = host.boottime()
     with shared.load(), ExitStack() as stack:
@@ -54,6 +57,7 @@ def test_reads_whose_answers_are_lost_are_made_again(shared: FaultyFleet) -> Non
     assert shared.epochs_since(began) == []
 
 
+@cell("DynamoDB throttles everything", "steady", "no mass migration")
 def test_a_throttled_table_pauses_deliveries_and_moves_nothing(shared: FaultyFleet) -> None:
     began = host.boottime()
     paused, resumed, revoked = map(shared.counts, ("delivery paused", "delivery resumed", "session revoked"))
@@ -68,6 +72,7 @@ def test_a_throttled_table_pauses_deliveries_and_moves_nothing(shared: FaultyFle
     assert shared.counts("session revoked") == revoked
 
 
+@cell("Kinesis gone", "steady", "C, lease kept")
 def test_kinesis_that_is_gone_costs_nobody_a_lease(shared: FaultyFleet) -> None:
     began = host.boottime()
     paused = shared.counts("delivery paused")
@@ -79,6 +84,7 @@ def test_kinesis_that_is_gone_costs_nobody_a_lease(shared: FaultyFleet) -> None:
     assert shared.counts("delivery paused") == paused
 
 
+@cell("DynamoDB gone", "steady", "all: pause, R")
 def test_dynamodb_that_is_gone_for_all_pauses_deliveries_and_moves_nothing(shared: FaultyFleet) -> None:
     began = host.boottime()
     paused, resumed, revoked = map(shared.counts, ("delivery paused", "delivery resumed", "session revoked"))
@@ -93,6 +99,7 @@ def test_dynamodb_that_is_gone_for_all_pauses_deliveries_and_moves_nothing(share
     assert shared.counts("session revoked") == revoked
 
 
+@cell("DynamoDB gone", "steady", "one worker: T")
 def test_dynamodb_that_is_gone_for_one_worker_costs_it_its_shards_until_it_is_back(shared: FaultyFleet) -> None:
     cut_off = shared.ordinary()
     shards = shared.shards_of(cut_off)
@@ -111,6 +118,7 @@ def test_dynamodb_that_is_gone_for_one_worker_costs_it_its_shards_until_it_is_ba
     assert [fact for fact in by_it if began + 2 * shared.failover_seconds < fact.at < taken_at] == []
 
 
+@cell("Kinesis 500/503/throttle", "steady", "R, ≤ 5 calls/s/shard")
 def test_kinesis_that_throttles_and_fails_a_third_of_the_time_is_asked_no_faster(shared: FaultyFleet) -> None:
     began = host.boottime()
     failing, throttling = (
@@ -134,6 +142,7 @@ def test_kinesis_that_throttles_and_fails_a_third_of_the_time_is_asked_no_faster
         assert [later - first for first, later in zip(reads, reads[5:], strict=False) if later - first < 0.9] == []
 
 
+@cell("iterator expired", "steady", "R from the last delivered record, D0")
 def test_an_iterator_that_has_expired_is_replaced_after_the_last_record(shared: FaultyFleet) -> None:
     began = host.boottime()
     repeated = len(laws.repeats(shared.app.journal))
@@ -150,6 +159,7 @@ def test_an_iterator_that_has_expired_is_replaced_after_the_last_record(shared: 
     assert len(laws.repeats(shared.app.journal)) == repeated
 
 
+@cell("malformed answers", "steady", "R")
 def test_garbled_answers_of_both_services_are_not_believed(shared: FaultyFleet) -> None:
     began = host.boottime()
     with shared.load(), ExitStack() as stack:
@@ -161,6 +171,7 @@ def test_garbled_answers_of_both_services_are_not_believed(shared: FaultyFleet) 
     assert shared.epochs_since(began) == []
 
 
+@cell("malformed answers", "steady", "R")
 def test_pages_that_end_an_open_shard_or_are_of_another_one_are_not_believed(shared: FaultyFleet) -> None:
     began = host.boottime()
 
@@ -170,11 +181,15 @@ def test_pages_that_end_an_open_shard_or_are_of_another_one_are_not_believed(sha
     def foreign(content: Content) -> Content:
         return content | {"Records": [_of_another_shard(record) for record in content["Records"]]}
 
+    def told(reason: str) -> list[Any]:
+        troubles = [entry for worker in shared.running for entry in worker.events("service trouble")]
+        return [entry for entry in troubles if reason in entry["reason"]]
+
     with shared.load():
         with shared.under(effects.alter(ends), "GetRecords", every=3, times=2) as rule:
             rule.wait_for_hits(2)
-        with shared.under(effects.alter(foreign), "GetRecords", every=2, times=4) as rule:
-            rule.wait_for_hits(4)
+        with shared.under(effects.alter(foreign), "GetRecords", every=2) as rule:
+            eventually(lambda: told("records of shardId-"), f"a refusal of another shard's records, {rule}")
     shared.settle()
     assert shared.epochs_since(began) == []
     assert {str(one) for one in shared.app.leases.checkpoints().values()} & {"SHARD_END"} == set()
@@ -185,21 +200,20 @@ def _of_another_shard(record: Content) -> Content:
     return record | {"SequenceNumber": str(int(record["SequenceNumber"]) ^ index)}
 
 
-def test_credentials_that_expire_for_a_while_pause_deliveries_and_move_nothing(shared: FaultyFleet) -> None:
+@cell("credentials expire", "steady", "R")
+def test_credentials_that_expire_for_a_while_cost_nobody_a_lease(shared: FaultyFleet) -> None:
     began = host.boottime()
-    paused, resumed = map(shared.counts, ("delivery paused", "delivery resumed"))
     with shared.load():
         with shared.under(effects.expire_credentials) as rule:
-            # nothing is read, so nobody comes to the deadline but with what was read before
             shared.last(2, since=began)
         assert len(rule.hits) >= 10
         for worker in shared.running:
             assert any("credentials" in entry["reason"] for entry in worker.events("service trouble"))
     shared.settle()
     assert shared.epochs_since(began) == []
-    print(paused, resumed)
 
 
+@cell("lease row deleted", "steady", "re-created from memory")
 def test_a_lease_row_that_is_deleted_is_written_again_by_its_holder(shared: FaultyFleet) -> None:
     began = host.boottime()
     shard, holder = next((shard, holder) for shard, holder in shared.holders().items() if holder is not None)
@@ -218,6 +232,7 @@ def test_a_lease_row_that_is_deleted_is_written_again_by_its_holder(shared: Faul
 STALE = ("ListShards", "Query", "BatchGetItem", "Scan")
 
 
+@cell("listing stale", "reshard", "child never before parent")
 def test_a_reshard_under_stale_listings_and_stale_reads_keeps_order(shared: FaultyFleet) -> None:
     """Nothing that is asked the same way again is told the truth for a while: the stream, the index and the scans."""
     parent = shared.app.operator.open_shards()[0]["ShardId"]
@@ -226,8 +241,8 @@ def test_a_reshard_under_stale_listings_and_stale_reads_keeps_order(shared: Faul
             rules = [stack.enter_context(shared.under(effects.replay, read)) for read in STALE]
             shared.app.operator.split(parent)
             for rule in rules:
-                rule.wait_for_hits(3)
-            shared.last(2, since=host.boottime())
+                rule.wait_for_hits(2 if rule is not rules[-1] else 1)
+            shared.last(1, since=host.boottime())
         assert any(not exchange.has_reached_the_service for exchange in rules[0].hits)
         leaves = {shard["ShardId"] for shard in shared.app.operator.open_shards()}
         eventually(lambda: set(shared.holders()) == leaves, f"the children's leases; {shared}")
