@@ -210,7 +210,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             minimum=10,
             maximum=86_400,
             reason="How long a call may hang before its shard is begun again, then given to another worker. Longer "
-            "than any batch takes, or that is cut for ever: 10,000 records at 100ms are 17m. A checkpoint counts anew.",
+            "than a batch takes, or that is cut for ever: 10,000 records at 100ms are 17m. A checkpoint in it counts.",
         ),
     ] = 1800.0
 
@@ -226,7 +226,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             msgspec.structs.force_setattr(self, "table_name", self.application)
         for name, setting in SETTINGS.items():
             value = getattr(self, name)
-            if value is not None or setting.is_required:
+            if value is not None or setting.is_required or default_of(name) is not None:
                 setting.check(value, name)
         self._check_names()
         self._check_combinations()

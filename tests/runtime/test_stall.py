@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from kcl_py.config import Config
 from kcl_py.core.batch import RecordBatch
-from kcl_py.errors import Throttled, WorkerStalled
+from kcl_py.errors import ConfigError, Throttled, WorkerStalled
 from kcl_py.events import (
     BatchDelivered,
     BatchDone,
@@ -678,6 +679,16 @@ def test_a_worker_that_is_blocked_while_it_leaves_has_its_grace_first():
         await draining
 
     run(story(), order)
+
+
+# -- the setting ------------------------------------------------------------------------------------------------------
+
+
+def test_no_timeout_means_never():
+    for never in (0, 1, float("inf"), None):
+        with pytest.raises(ConfigError, match="stall_timeout"):
+            Config(stream="orders", application="app", stall_timeout_seconds=never)  # type: ignore[arg-type]
+    assert Config(stream="orders", application="app").stall_timeout_seconds == 1800
 
 
 # -- the pulse --------------------------------------------------------------------------------------------------------
