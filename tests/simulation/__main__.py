@@ -5,14 +5,16 @@ import sys
 import time
 
 from tests.simulation.life import Life
-from tests.simulation.verdict import lived, verdict_on_life
+from tests.simulation.shrinker import shrunk
+from tests.simulation.verdict import judged_life, lived, verdict_on_life
 
 
 def main() -> int:
     """Run what the arguments say; 1 if a law was broken."""
     arguments = _parser().parse_args()
     if arguments.seed is not None:
-        return _again(_chosen(arguments), is_quiet=arguments.quiet)
+        life = _chosen(arguments)
+        return _again(_shrunk(life) if arguments.shrink else life, is_quiet=arguments.quiet)
     began, failed, entries = time.monotonic(), 0, 0
     for seed in range(arguments.first, arguments.first + arguments.seeds):
         life = Life.of(seed, arguments.scale)
@@ -50,6 +52,18 @@ def _chosen(arguments: argparse.Namespace) -> Life:
     if arguments.only is not None:
         only = [int(number) for number in arguments.only.split(",")] if arguments.only != "none" else []
     return Life.of(arguments.seed, arguments.scale).but(only=only, seconds=arguments.seconds)
+
+
+def _shrunk(life: Life) -> Life:
+    """The smallest life that breaks one of the laws that this one breaks."""
+    laws = set(judged_life(life, lived(life)))
+
+    def breaks(smaller: Life) -> bool:
+        is_broken = bool(laws & set(judged_life(smaller, lived(smaller))))
+        say(f"{'breaks' if is_broken else 'holds '} {smaller.options}")
+        return is_broken
+
+    return shrunk(life, breaks) if laws else life
 
 
 def _again(life: Life, *, is_quiet: bool) -> int:

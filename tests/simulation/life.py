@@ -82,7 +82,7 @@ class Life(msgspec.Struct, frozen=True):
             only: the numbers of the incidents that stay; None for all of them.
             seconds: when the trouble ends; None for as long as ever.
         """
-        until = self.seconds if seconds is None else seconds
+        until = self.seconds if seconds is None else round(seconds, 3)
         stay = tuple(one for one in self.incidents if one.at_seconds < until and (only is None or one.number in only))
         return msgspec.structs.replace(self, incidents=stay, seconds=until)
 
