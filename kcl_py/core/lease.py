@@ -19,6 +19,9 @@ from kcl_py.core.shard import ChildShard, HashRange, Shard
 RECREATED_COUNTER_STEP = 1_000_000
 """A row that its holder writes anew starts this far above the counter it remembers: no old writer can match it."""
 
+RESTORED_COUNTER_STEP = 1_000_000_000
+"""A row of a restored table leaps so far, above every counter that the lost table can have reached since its backup."""
+
 
 class Binding(msgspec.Struct, frozen=True):
     """What a lease row belongs to. A row that names another stream, application or table is refused."""
@@ -192,8 +195,15 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
         return self._to(owner=self.checkpoint_owner, checkpoint_owner=None)
 
     def bound(self, binding: Binding) -> "Change":
-        """Adopt a row that belongs to nobody yet, or to a table that was restored with the operator's consent."""
-        return self._to(binding=binding)
+        """Adopt a row that belongs to nobody yet, or to a table that was restored with the operator's consent.
+
+        A restored counter lies in the past. It leaps, so that no fencing token is given twice.
+        """
+        table_ids = {None if bound is None else bound.table_id for bound in (self.binding, binding)} - {None}
+        change = self._to(binding=binding)
+        if len(table_ids) < 2:
+            return change
+        return Change(self, msgspec.structs.replace(change.after, counter=self.counter + RESTORED_COUNTER_STEP))
 
     def taken_over(self, binding: Binding) -> "Change":
         """Take the row from a Java fleet that has been silent, for whoever asks first."""

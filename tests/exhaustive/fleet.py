@@ -41,7 +41,7 @@ def steps(world: World, shipped: Shipped) -> Iterator[Step]:
     yield from _verdicts(world)
     yield from _plans(world, shipped)
     yield from _network_steps(world, shipped)
-    yield from _operator_steps(world)
+    yield from _operator_steps(world, shipped)
 
 
 # -- a process and its session -----------------------------------------------------------------------------------------
@@ -195,14 +195,14 @@ def _network_steps(world: World, shipped: Shipped) -> Iterator[Step]:
         yield "a late request fails", FLEET, rest
 
 
-def _operator_steps(world: World) -> Iterator[Step]:
+def _operator_steps(world: World, shipped: Shipped) -> Iterator[Step]:
     row = world.row
     if row is None:
         yield "the audit makes the row anew", FLEET, reborn(world)
     elif (deleting := world.spending("deletions")) is not None:
         yield "an operator deletes the row", FLEET, deleted(deleting)
     if world.backup is not None:
-        yield "an operator restores the table", FLEET, restored(world, world.backup)
+        yield "an operator restores the table", FLEET, restored(world, shipped, world.backup)
     elif row is not None and (restoring := world.spending("restores")) is not None:
-        backup = Backup(row, world.entries, world.newest)
+        backup = Backup(row, world.entries)
         yield "a backup is made", FLEET, restoring._replace(backup=backup)

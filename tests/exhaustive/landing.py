@@ -65,13 +65,16 @@ def deleted(world: World) -> World:
     return world._replace(row=None, workers=workers)
 
 
-def restored(world: World, backup: Backup) -> World:
-    """An operator deletes the table, which stops every worker, and makes it anew from a backup, counters and all."""
+def restored(world: World, shipped: Shipped, backup: Backup) -> World:
+    """An operator deletes the table, which stops every worker, and makes it anew from a backup, counters and all.
+
+    Whoever starts first adopts the row, as the operator allowed.
+    """
     entries = tuple(then or (now and DEAD) for then, now in zip(backup.entries, world.entries, strict=True))
     world = world._replace(
         entries=entries, workers=tuple(stopped(worker) for worker in world.workers), strays=(), snapshot=None
     )
-    return rebased(world._replace(backup=None, newest=backup.newest), backup.row)
+    return rebased(world._replace(backup=None), shipped.adopted(backup.row))
 
 
 def stopped(worker: Worker) -> Worker:

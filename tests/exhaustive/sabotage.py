@@ -148,6 +148,14 @@ SABOTAGES = (
     Sabotage("nothing guards a write", memory_lease_table, "_guard", lambda _lease, _change: (), "S6"),
     Sabotage("tokens are given by chance", HeldLease, "pick_up", _token_of_its_own, "token"),
     Sabotage(
+        "a restored row goes on to count",
+        lease_module,
+        "RESTORED_COUNTER_STEP",
+        1,
+        "token",
+        Bounds(restores=1),
+    ),
+    Sabotage(
         "a row made anew starts to count anew", landing, "REBORN_COUNTER_STEP", -100, "token", Bounds(deletions=1)
     ),
     Sabotage(

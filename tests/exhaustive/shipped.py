@@ -10,6 +10,8 @@ from functools import cache
 from types import SimpleNamespace
 from typing import Any, NamedTuple, TypeVar, cast
 
+import msgspec
+
 from kcl_py.core.balance import LeaseView, Move, by_lease_count
 from kcl_py.core.lease import Change, Lease
 from kcl_py.core.record import Record
@@ -46,6 +48,7 @@ class Shipped:
         self.settled = cache(_settled)
         self.token = cache(_token)
         self.looked = cache(_looked)
+        self.adopted = cache(_adopted)
         self.change = cache(_change)
         self.passed_on = cache(_passed_on)
         self.plan = cache(_plan)
@@ -131,6 +134,18 @@ def _looked(view: Row, row: Row | None) -> Row | None:
     """What a look at a held lease leaves in memory; None if the row is not as it was left."""
     held = _held(_table(row), view, is_picked_up=True, is_live=True)
     return row_of(held.lease) if answer_of(held.look()) else None
+
+
+def _adopted(row: Row) -> Row:
+    """A row of a restored table, once a worker was admitted to it."""
+    before, now = (msgspec.structs.replace(BINDING, table_id=table_id) for table_id in ("before", "now"))
+    table = MemoryLeaseTable(exists=True)
+    lease = msgspec.structs.replace(lease_of(row), binding=before)
+    table.put(lease)
+    answer_of(table.write(lease.bound(now)))
+    adopted = _row_in(table)
+    assert adopted is not None
+    return adopted
 
 
 def _change(view: Row, name: str, argument: int) -> Write | None:

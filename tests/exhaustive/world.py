@@ -37,11 +37,10 @@ class Bounds(NamedTuple):
 
 
 class Backup(NamedTuple):
-    """The table at some instant, and the fencing token that was the newest then."""
+    """The table at some instant."""
 
     row: Row
     entries: tuple[int, ...]
-    newest: int
 
 
 class Consumer(NamedTuple):
@@ -136,7 +135,7 @@ def rebased(world: World, row: Row) -> World:
             if floor is None or write.is_counter_free or write.before.counter >= by
         ),
         snapshot=None if snapshot is None else shifted(snapshot, by, floor),
-        backup=backup and backup._replace(row=shifted(backup.row, by, None), newest=backup.newest - by),
+        backup=backup and backup._replace(row=shifted(backup.row, by, None)),
         newest=max(world.newest - by, -1),
     )
 
