@@ -53,6 +53,7 @@ def retrying(
         return is_over() or (attempts_max is not None and state.attempt_number >= attempts_max)
 
     return _Retrying(
+        errors,
         retry=tenacity.retry_if_exception_type(errors),
         wait=lambda state: pause(state.attempt_number),
         stop=stop,
@@ -65,10 +66,14 @@ def retrying(
 class _Retrying(tenacity.AsyncRetrying):
     """Tenacity begins with the first failure: its bookkeeping costs more than most calls, and most calls work."""
 
+    def __init__(self, errors: tuple[type[BaseException], ...], **options: Any) -> None:
+        super().__init__(**options)
+        self._errors = errors
+
     async def __call__(self, call: Callable[..., Awaitable[Answer]], *arguments: Any, **options: Any) -> Answer:  # type: ignore[override]
         try:
             return await call(*arguments, **options)
-        except Exception as error:  # noqa: BLE001 - judged by tenacity
+        except self._errors as error:
             failures = [error]
 
         async def attempt() -> Answer:
