@@ -30,18 +30,18 @@ HERE = (
     "HTTP://LOCALHOST",
 )
 LOOK_ALIKES = (
-    "http://localhost.evil.com",
-    "http://evil.localhost",
+    "http://localhost.evil.example",
+    "HTTP://evil.localhost",
     "http://localhost.",
-    "http://127.0.0.1.evil.com",
-    "http://127.0.0.1%2eevil.com",
-    "http://127.0.0.1\\.evil.com",
-    "http://127.0.0.1\t.evil.com",
-    "http://127.0.0.1\n.evil.com",
-    "http://evil.com\\.localhost",
-    "http://evil.com#@127.0.0.1",
-    "http://evil.com?127.0.0.1",
-    "http://0x7f.1",
+    "http://127.0.0.1.evil.example",
+    "http://127.0.0.1%2eevil.example",
+    "http://127.0.0.1\\.evil.example",
+    "http://127.0.0.1\t.evil.example",
+    "http://127.0.0.1\n.evil.example",
+    "http://evil.example\\.localhost",
+    "http://evil.example#@127.0.0.1",
+    "http://evil.example?127.0.0.1",
+    "HTTP://0x7f.1",
     "http://0x7f000001",
     "http://0177.0.0.1",
     "http://2130706433",
@@ -53,16 +53,16 @@ LOOK_ALIKES = (
     "http://[::]",
     "http://[::2]",
     "http://[::ffff:192.0.2.1]",
-    "http://[::1]evil.com",
-    "http://[::1].evil.com:80",
-    "http://evil.com[::1]",
-    "http://[::1%25evil.com]",
+    "http://[::1]evil.example",
+    "http://[::1].evil.example:80",
+    "http://evil.example[::1]",
+    "http://[::1%25evil.example]",
     "http://user@127.0.0.1",
     "http://user:password@localhost",
-    "http://127.0.0.1@evil.com",
-    "http:evil.com",
-    "http:///evil.com",
-    "//evil.com",
+    "http://127.0.0.1@evil.example",
+    "http:evil.example",
+    "http:///evil.example",
+    "//evil.example",
     "127.0.0.1:4567",
 )
 Service = Callable[..., Any]
@@ -98,8 +98,10 @@ def test_what_only_looks_like_this_machine_is_refused(url: str) -> None:
         endpoint.check(url, "endpoint_url", is_plain_http_allowed=False)
 
 
-@given(st.lists(st.sampled_from(["127.0.0.1", "localhost", "::1", "[", "]", "evil.com", *".:@/\\%#?\t "]), max_size=6))
-@example(["evil.com", "[", "::1", "]"])
+@given(
+    st.lists(st.sampled_from(["127.0.0.1", "localhost", "::1", "[", "]", "evil.example", *".:@/\\%#?\t "]), max_size=6)
+)
+@example(["evil.example", "[", "::1", "]"])
 @settings(deadline=None)
 def test_only_this_machine_s_own_names_pass_whatever_surrounds_them(parts: list[str]) -> None:
     host, url = "".join(parts), "http://" + "".join(parts)
