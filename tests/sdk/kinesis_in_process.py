@@ -18,7 +18,8 @@ from kcl_py.local.kinesis_model import KinesisModel
 from kcl_py.local.kinesis_server import KinesisServer
 from tests.sdk.wire import NOWHERE, Answer, Wire
 
-_MODELS = AioSession().get_component("data_loader")  # reads the services' descriptions, which takes a while, once
+_CORE = AioSession()  # reads the services' descriptions, which takes a while, once
+_CORE.set_credentials("AKIATEST", "secret")
 
 
 class KinesisInProcess:
@@ -64,10 +65,7 @@ class _WiredSession(aioboto3.Session):  # type: ignore[misc]
     """A user's session, whose clients send over a wire."""
 
     def __init__(self, wire: Wire) -> None:
-        core = AioSession()
-        core.register_component("data_loader", _MODELS)
-        core.set_credentials("AKIATEST", "secret")
-        super().__init__(botocore_session=core, region_name="eu-west-1")
+        super().__init__(botocore_session=_CORE, region_name="eu-west-1")
         self._wire = wire
 
     def client(self, service_name: str, *, config: Any, **options: Any) -> Any:

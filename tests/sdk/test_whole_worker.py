@@ -91,7 +91,7 @@ def test_a_worker_starts_follows_a_split_stops_and_goes_on_after_its_checkpoint(
     assert {"CreateTable", "PutItem", "UpdateItem", "DeleteItem"} <= set(table.dynamodb.wire.sent)
 
 
-@pytest.mark.parametrize(("kind", "stride"), [("answer lost", 1), ("read timeout", 5), ("request lost", 5)])
+@pytest.mark.parametrize(("kind", "stride"), [("answer lost", 1), ("read timeout", 7), ("request lost", 7)])
 def test_a_life_with_each_write_of_the_table_lost_in_turn(table: FurnishedTable, kind: Kind, stride: int):
     for nth in range(1, WRITES_MAX, stride):
         table.restore()
