@@ -33,6 +33,7 @@ CATCH_EVERYTHING = {
     "runtime/emitter.py": "a listener is code of users too",
     "runtime/keeper_thread.py:KeeperThread._run": "a thread has nobody above it: the worker raises what ended it",
     "cli/processor_path.py:_imported": "importing a user's module runs it; what it raises becomes a ProcessorError",
+    "aws/abandonable_threads.py:AbandonableThreads._do": "what a call raises belongs to whoever waits for its result",
     "local/kinesis_server.py:KinesisServer._handle": "a bug of the model is answered as a service answers its own",
 }
 """Where everything may be caught, and why. Every entry must still be needed."""

@@ -10,7 +10,7 @@ import json
 import threading
 import zlib
 from collections.abc import Callable, Mapping
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor
 from typing import Any, TypeVar
 
 import boto3
@@ -22,6 +22,7 @@ from pynamodb.connection.base import Connection, MetaTable
 
 from kcl_py import endpoint
 from kcl_py.aws import region as regions
+from kcl_py.aws.abandonable_threads import AbandonableThreads
 from kcl_py.aws.lane import Lane
 from kcl_py.aws.translate import SDK_ERRORS, translated
 from kcl_py.errors import ConfigError, CredentialsError, ServiceUnavailable
@@ -67,7 +68,7 @@ class TableConnection:
         self._call_timeout_seconds = call_timeout_seconds
         lent = {} if executor is None else {Lane.ROW: executor}
         self._own_executors = {
-            lane: ThreadPoolExecutor(lane.threads_max, thread_name_prefix=f"kcl_py-{lane.name.lower()}")
+            lane: AbandonableThreads(lane.threads_max, f"kcl_py-{lane.name.lower()}")
             for lane in Lane
             if lane not in lent
         }
@@ -137,7 +138,7 @@ class TableConnection:
         return await asyncio.get_running_loop().run_in_executor(self._executors[Lane.BULK], function)
 
     async def close(self) -> None:
-        """End the threads, once the calls in flight have met their timeouts, and the connections."""
+        """End the threads and the connections; a call that was given up and still hangs is left behind."""
         for executor in self._own_executors.values():
             await asyncio.to_thread(executor.shutdown, wait=True, cancel_futures=True)
         self._connection.close()
