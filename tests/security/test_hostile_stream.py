@@ -71,7 +71,7 @@ def pages() -> st.SearchStrategy[dict[str, Any]]:
 
 class TestAPage:
     @given(pages())
-    @settings(deadline=None, max_examples=500)
+    @settings(deadline=None, max_examples=200)
     @example({"Records": [], "ChildShards": [PLAIN_CHILD | {"ParentShards": "ab"}]})
     @example({"Records": [], "ChildShards": [PLAIN_CHILD | {"ShardId": 7}]})
     @example({"Records": [], "ChildShards": [PLAIN_CHILD | {"ParentShards": [["a"]]}]})
@@ -104,7 +104,7 @@ class TestAPage:
 
 class TestAListing:
     @given(st.lists(near(PLAIN_SHARD), max_size=4) | ABSURD, st.none() | ABSURD)
-    @settings(deadline=None, max_examples=500)
+    @settings(deadline=None, max_examples=200)
     @example([PLAIN_SHARD | {"HashKeyRange": {"StartingHashKey": "-5", "EndingHashKey": "9"}}], None)
     @example([PLAIN_SHARD | {"HashKeyRange": {"StartingHashKey": "9", "EndingHashKey": "0"}}], None)
     @example([PLAIN_SHARD | {"HashKeyRange": {"StartingHashKey": "0", "EndingHashKey": str(2**128)}}], None)
@@ -195,7 +195,7 @@ FALSE_PAGES: dict[str, Callable[[Page], Page]] = {
     st.lists(st.sampled_from(sorted(FALSE_PAGES)), max_size=2, unique=True),
     st.booleans(),
 )
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=10)
 def test_a_lying_service_ends_no_worker_ends_no_shard_and_costs_no_record(
     lies: list[str], false_pages: list[str], is_so_from_the_start: bool
 ) -> None:

@@ -75,7 +75,7 @@ def snapshots(draw: st.DrawFn) -> TableSnapshot:
 
 class TestTheTableOfLeases:
     @given(snapshots(), texts)
-    @settings(deadline=None, max_examples=40)
+    @settings(deadline=None, max_examples=20)
     def test_shows_no_text_of_the_table_as_it_stands(self, snapshot: TableSnapshot, trouble: str) -> None:
         view = FleetView.of("orders", snapshot, at=AT, is_all=True, lag_trouble=trouble, behind_ms={})
         lines = fleet_picture.lines(view)
@@ -198,7 +198,7 @@ class TestTheDemo:
 
 class TestErrors:
     @given(texts, texts)
-    @settings(deadline=None, max_examples=40)
+    @settings(deadline=None, max_examples=20)
     def test_of_a_service_are_told_on_one_tame_line(self, code: str, message: str) -> None:
         answer = {"Error": {"Code": code, "Message": message}}
         error = translated(ClientError(answer, "Scan"), "dynamodb:Scan", "table orders")
