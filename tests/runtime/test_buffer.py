@@ -73,8 +73,8 @@ def test_a_shard_with_empty_hands_passes_those_that_fill_the_budget():
 def test_a_cancelled_wait_takes_nothing():
     async def story():
         budget = ByteBudget(1_000)
-        await budget.reserve(1_000, holds_nothing=False)
-        waiting = asyncio.create_task(budget.reserve(500, holds_nothing=False))
+        await budget.reserve(1_000, holds_nothing=lambda: False)
+        waiting = asyncio.create_task(budget.reserve(500, holds_nothing=lambda: False))
         await asyncio.sleep(0)
         budget.release(1_000)  # grants the turn ...
         waiting.cancel()  # ... which is never used
@@ -95,5 +95,22 @@ def test_closing_wakes_the_consumer_and_drops_what_was_read_ahead():
         assert await waiting is None
         buffer.put(page(9), await buffer.reserve())
         assert budget.used == 0
+
+    run(story())
+
+
+def test_a_shard_whose_hands_became_empty_while_it_waited_is_not_starved_by_what_idle_ones_reserve():
+    async def story():
+        budget = ByteBudget(2_100_000)
+        busy, *idle = (PageBuffer(budget) for _ in range(3))
+        busy.put(page(600_000), await busy.reserve())
+        await busy.get()
+        for one in idle:
+            await one.reserve()
+        more = asyncio.create_task(busy.reserve())
+        assert await is_waiting(more), "its page is still in the consumer's hands"
+        following = asyncio.create_task(busy.get())
+        assert not await is_waiting(more)
+        following.cancel()
 
     run(story())

@@ -14,7 +14,7 @@ class WatchedBudget(ByteBudget):
         self._note = note
         self._peak = 0
 
-    async def reserve(self, size: int, *, holds_nothing: bool) -> None:
+    async def reserve(self, size: int, *, holds_nothing: Callable[[], bool]) -> None:
         await super().reserve(size, holds_nothing=holds_nothing)
         self._look()
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 
 import msgspec
 
@@ -13,7 +14,7 @@ _FIRST_PAGE_BYTES = 1 << 20  # what a page is taken to weigh before one was seen
 
 class _Turn(msgspec.Struct, eq=False):
     size: int
-    holds_nothing: bool
+    holds_nothing: Callable[[], bool]
     granted: asyncio.Future[None]
 
 
@@ -29,8 +30,14 @@ class ByteBudget:
         self._waiting: deque[_Turn] = deque()
         self.used = 0  # bytes held or reserved; at most bytes_max and one page for each fetch in flight
 
-    async def reserve(self, size: int, *, holds_nothing: bool) -> None:
-        """Wait for room."""
+    async def reserve(self, size: int, *, holds_nothing: Callable[[], bool]) -> None:
+        """Wait for room.
+
+        Args:
+            size: bytes.
+            holds_nothing: whether whoever asks has nothing in its hands; asked whenever there is room for such a one,
+                because who waits may have been done meanwhile with what it held.
+        """
         turn = _Turn(size, holds_nothing, asyncio.get_running_loop().create_future())
         self._waiting.append(turn)
         self._admit()
@@ -52,7 +59,7 @@ class ByteBudget:
         is_somebody_first = False
         for turn in tuple(self._waiting):
             fits = self.used == 0 or self.used + turn.size <= self._bytes_max
-            if (fits and not is_somebody_first) or (turn.holds_nothing and self.used <= self._bytes_max):
+            if (fits and not is_somebody_first) or (self.used <= self._bytes_max and turn.holds_nothing()):
                 self._waiting.remove(turn)
                 self.used += turn.size
                 turn.granted.set_result(None)
@@ -81,7 +88,7 @@ class PageBuffer:
             self._changed.clear()
             await self._changed.wait()
         reserved = self._expected_bytes
-        await self._budget.reserve(reserved, holds_nothing=not self._pages and not self._in_hand)
+        await self._budget.reserve(reserved, holds_nothing=lambda: not self._pages and not self._in_hand)
         return reserved
 
     def put(self, page: Page, reserved: int) -> None:
@@ -126,8 +133,8 @@ class PageBuffer:
 
     def _drop_in_hand(self) -> None:
         if self._in_hand:
-            self._budget.release(self._in_hand)
-            self._in_hand = 0
+            size, self._in_hand = self._in_hand, 0
+            self._budget.release(size)
             self._changed.set()
 
 
