@@ -9,6 +9,7 @@ from tests.simulation.facts import (
     Blocked,
     CoreChosen,
     Crashed,
+    Entry,
     Failed,
     Healed,
     Joined,
@@ -148,6 +149,10 @@ class Circumstances:
     def resets(self) -> list[tuple[float, int, type]]:
         """When the stream or the table became another one: at, index, which of both."""
         return [(entry.at, entry.index, type(what)) for entry, what in self._log.of(*RESETS)]
+
+    def is_of_another_table(self, before: Entry, after: Entry) -> bool:
+        """True if the table was dropped or restored between two lines."""
+        return any(before.index < index < after.index for _, index, kind in self.resets if kind is not StreamReplaced)
 
     @cached_property
     def core(self) -> tuple[float, frozenset[str]] | None:

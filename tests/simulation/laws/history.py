@@ -6,7 +6,7 @@ from functools import cached_property
 
 from kcl_py.core.checkpoint import Checkpoint
 from kcl_py.core.lease import Lease
-from kcl_py.events import RecordsMissing
+from kcl_py.events import LeasePickedUp, RecordsMissing
 from tests.simulation.facts import (
     Delivered,
     Done,
@@ -26,7 +26,7 @@ from tests.simulation.facts import Entry as LogEntry
 from tests.simulation.laws.circumstances import Circumstances
 from tests.simulation.laws.sessions import Sessions, worker_of
 
-__all__ = ["History", "PickUp", "is_pick_up", "position_of", "worker_of"]
+__all__ = ["History", "PickUp", "position_of", "worker_of"]
 PickUp = tuple[LogEntry, Lease]
 
 
@@ -183,11 +183,25 @@ class History:
         return dict(by_row)
 
     @cached_property
+    def _announced(self) -> set[tuple[str, int, str]]:
+        return {(what.shard_id, what.fencing_token, entry.worker) for entry, what in self.log.of(LeasePickedUp)}
+
+    def is_pick_up(self, entry: LogEntry, write: RowWritten) -> bool:
+        """True for the write that begins an epoch; a holder that writes its vanished row anew goes on in its own.
+
+        Who has lost a lease whose row still names it picks it up again; that this is no checkpoint, only it can tell.
+        """
+        if write.stood is None or write.stands is None or write.stands.held_by is None or write.is_counter_free:
+            return False
+        is_anew = write.stood.held_by != write.stands.held_by
+        return is_anew or (write.key, write.stands.counter, entry.worker) in self._announced
+
+    @cached_property
     def pick_ups_of(self) -> dict[str, list[PickUp]]:
         """The writes that began an epoch, by shard, in order."""
         by_row: defaultdict[str, list[PickUp]] = defaultdict(list)
         for entry, write in self.writes:
-            if write.stands is not None and is_pick_up(write):
+            if write.stands is not None and self.is_pick_up(entry, write):
                 by_row[write.key].append((entry, write.stands))
         return dict(by_row)
 
@@ -223,12 +237,16 @@ class History:
                 ended.setdefault(write.key, entry.at)
         return ended
 
-    # -- who, and when things went wrong ----------------------------------------------------------------------------------
+    # -- who, and when things went wrong ------------------------------------------------------------------------------
 
     @cached_property
     def joined(self) -> dict[str, tuple[LogEntry, Joined]]:
         """How each worker began."""
         return {entry.worker: (entry, joined) for entry, joined in self.log.of(Joined)}
+
+    def is_manual(self, worker: str) -> bool:
+        """True if a worker's processors checkpoint by themselves."""
+        return worker in self.joined and self.joined[worker][1].is_manual
 
     @property
     def lock_writes(self) -> list[tuple[LogEntry, LockWritten]]:
@@ -249,10 +267,3 @@ class History:
 def position_of(checkpoint: Checkpoint) -> Position | None:
     """The last record that a checkpoint covers; None if it is no number."""
     return (int(checkpoint.sequence_number), checkpoint.sub_sequence_number) if checkpoint.is_number else None
-
-
-def is_pick_up(write: RowWritten) -> bool:
-    """True for the write that begins an epoch; a holder that writes its vanished row anew goes on in its own."""
-    if write.stood is None or write.stands is None or write.stands.held_by is None or write.is_counter_free:
-        return False
-    return write.stood.held_by != write.stands.held_by

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from kcl_py.core.checkpoint import Checkpoint
 from kcl_py.events import WorkerReady
 from tests.simulation.facts import Blocked, Crashed, EntryWritten, Failed, Trouble
 from tests.simulation.laws.history import History, position_of
@@ -42,7 +41,7 @@ def takeovers(history: History) -> Iterator[Takeover]:
             row = history.row_at(shard_id, entry.at)
             if row is None or row.is_finished or history.worker_of(row.effective_owner) != entry.worker:
                 continue
-            after = delivered_elsewhere(history, shard_id, row.checkpoint, entry.at)
+            after = went_on_at(history, shard_id, entry.at)
             if after is not None or history.ends_at > entry.at + allowed:
                 took = after - entry.at if after is not None else None
                 yield Takeover(shard_id, entry.worker, entry.at, took, allowed)
@@ -100,17 +99,18 @@ def nobody_dies_of_throttling(history: History) -> Judgement:
     return judgement
 
 
-def delivered_elsewhere(history: History, shard_id: str, checkpoint: Checkpoint, crashed_at: float) -> float | None:
-    """When a shard was begun again: its first delivery after the next pick-up, or that alone if nothing waited then."""
-    picked_up = next((at.at for at, _ in history.pick_ups_of.get(shard_id, ()) if at.at > crashed_at), None)
+def went_on_at(history: History, shard_id: str, at: float) -> float | None:
+    """When a shard went on after an instant: its first delivery after the next pick-up, or that alone if nothing waited
+    then.
+    """
+    picked_up = next((one for one in history.pick_ups_of.get(shard_id, ()) if one[0].at > at), None)
     if picked_up is None:
         return None
-    position = position_of(checkpoint)
-    waits = history.between(shard_id, position, None)
-    is_waiting = bool(waits) and history.put_at[shard_id][history.index_after(shard_id, position)] < picked_up
-    if not is_waiting:
-        return picked_up
-    return next((at for at in history.deliveries_of.get(shard_id, ()) if at > picked_up), None)
+    waits = history.index_after(shard_id, position_of(picked_up[1].checkpoint))
+    put_at, began_at = history.put_at.get(shard_id, []), picked_up[0].at
+    if waits >= len(put_at) or put_at[waits] > began_at:
+        return began_at
+    return next((at for at in history.deliveries_of.get(shard_id, ()) if at > began_at), None)
 
 
 _PASSES = ("Throttled", "ServiceUnavailable", "CredentialsError", "AccessDenied")

@@ -2,7 +2,7 @@
 
 from kcl_py.core.lease import Lease
 from tests.simulation.facts import Delivered, RowWritten, TableDropped, TableRestored
-from tests.simulation.laws.history import History, is_pick_up
+from tests.simulation.laws.history import History
 from tests.simulation.laws.judgement import Judgement
 
 _PRECIOUS = ("effective_owner", "checkpoint", "child_shard_ids")
@@ -65,16 +65,18 @@ def before_the_deadline(history: History) -> Judgement:
 
 
 def no_zombie(history: History) -> Judgement:
-    """S7: once a later epoch was picked up, no batch of an earlier one begins."""
+    """S7: once a later epoch was picked up, no batch of an earlier one begins. Epochs of a table that is no more are law
+    S10's.
+    """
     judgement = Judgement()
     newest: dict[str, int] = {}  # by shard: the line of the log in which its newest epoch began
     for entry, what in history.log.of(RowWritten, Delivered):
         if isinstance(what, RowWritten):
-            if is_pick_up(what):
+            if history.is_pick_up(entry, what):
                 newest[what.key] = entry.index
             continue
         picked_up = history.pick_up_of(entry, what)
-        if picked_up is not None:
+        if picked_up is not None and not history.circumstances.is_of_another_table(picked_up[0], entry):
             judgement.demand(
                 picked_up[0].index >= newest.get(what.shard_id, 0),
                 f"{entry.at:.3f} {entry.worker} delivers from {what.shard_id} under {what.token}; a later epoch has "
@@ -92,7 +94,7 @@ def tokens_grow(history: History) -> Judgement:
     for entry, what in history.log.of(RowWritten, TableDropped, TableRestored):
         if isinstance(what, TableDropped | TableRestored):
             highest.clear()
-        elif isinstance(what, RowWritten) and what.stands is not None and is_pick_up(what):
+        elif isinstance(what, RowWritten) and what.stands is not None and history.is_pick_up(entry, what):
             token = what.stands.counter
             judgement.demand(
                 token > highest.get(what.key, -1),

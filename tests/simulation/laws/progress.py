@@ -112,7 +112,9 @@ def _judge_blocked_loops(history: History, judgement: Judgement) -> None:
 
 
 def _was_able(history: History, tale: EpochTale, begin: float, end: float) -> bool:
-    return history.is_calm(begin, end) and history.circumstances.is_able_throughout(tale.worker, begin, end)
+    return history.is_calm(begin, end, but="hangs") and history.circumstances.is_able_throughout(
+        tale.worker, begin, end
+    )
 
 
 def _failing_times(history: History) -> dict[str, list[tuple[float, float]]]:

@@ -53,19 +53,21 @@ def no_skip(history: History) -> Judgement:
 def complete(history: History) -> Judgement:
     """S2: once faults are over and the stream is drained, all that was put is done, or lies in a published gap.
 
-    What is done anywhere counts. What a stream held that was replaced is nobody's to finish.
+    Who checkpoints by itself may have left the last records for the end. What a stream held that was replaced is
+    nobody's to finish.
     """
     judgement = Judgement()
     if not any(history.log.of(Healed)) or history.circumstances.resets:
         return judgement
     open_puts: dict[tuple[str, Position], Put] = {}
+    is_over = False
     for entry, what in history.log.of(Put, Done, RecordsMissing, Drained):
         if isinstance(what, Put):
             judgement.judged += 1
             open_puts[what.shard_id, what.position] = what
         elif isinstance(what, Drained):
-            break
-        else:
+            is_over = True
+        elif not is_over or (isinstance(what, Done) and history.is_manual(entry.worker)):
             for put in what.records if isinstance(what, Done) else history.gap(entry, what):
                 open_puts.pop((put.shard_id, put.position), None)
     judgement += [f"{put} was never done" for put in open_puts.values()]

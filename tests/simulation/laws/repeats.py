@@ -44,7 +44,7 @@ def few_repeats(history: History, records_max: int | None = None) -> Judgement:
             seen.clear()
             continue
         picked_up = history.pick_up_of(entry, what)
-        if picked_up is None or _is_manual(history, entry.worker):
+        if picked_up is None or history.is_manual(entry.worker):
             continue
         began, of_shard = picked_up[0].index, seen[what.shard_id]
         again = repeats[began, f"{entry.worker} with {what.shard_id} under {what.token}"]
@@ -147,7 +147,3 @@ def _is_passed_on(history: History, entry: Entry, write: RowWritten) -> bool:
         return False
     giver = write.stood.effective_owner
     return write.stands.effective_owner != giver and history.worker_of(giver) == entry.worker
-
-
-def _is_manual(history: History, worker: str) -> bool:
-    return worker in history.joined and history.joined[worker][1].is_manual

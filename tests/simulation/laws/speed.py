@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from tests.simulation.facts import Crashed, Delivered, Done, Entry, Healed, Leaving, Left
 from tests.simulation.laws.history import History, position_of
 from tests.simulation.laws.judgement import Judgement
-from tests.simulation.laws.liveness import TAKEOVER_SECONDS, delivered_elsewhere
+from tests.simulation.laws.liveness import TAKEOVER_SECONDS, went_on_at
 
-DRAIN_SECONDS = 1.0  # from the last batch of the one to the first of the other, and as long to find the lease assigned
-LOOK_SECONDS = 1.0
+LOOK_SECONDS = 1.0  # between two questions what one was assigned
+DRAIN_SECONDS = 0.5  # for everything else between the last batch of the one and the first of the other
 START_SECONDS = 5.0
 GRACE_SECONDS_MAX = 25.0
 
@@ -27,7 +27,7 @@ def drain(history: History) -> Judgement:
             if row is None or row.is_finished or row.held_by is None or history.worker_of(row.held_by) != entry.worker:
                 continue
             free_at = _free_at(history, entry, shard_id)
-            after = delivered_elsewhere(history, shard_id, row.checkpoint, entry.at)
+            after = went_on_at(history, shard_id, entry.at)
             end = free_at + DRAIN_SECONDS + LOOK_SECONDS if free_at is not None else history.ends_at
             if end >= history.ends_at or history.ended_at.get(shard_id, end) < end:
                 continue

@@ -16,7 +16,7 @@ from kcl_py.events import (
     ShardFinished,
 )
 from tests.simulation.facts import Delivered, Done, Entry, Position, Raised, RowWritten
-from tests.simulation.laws.history import History, is_pick_up, position_of
+from tests.simulation.laws.history import History, position_of
 
 ENDINGS = (LeaseGivenUp, LeaseHandedOver, LeaseRestarted, LeaseWasLost, ShardFinished)
 _PATIENCE_SECONDS = 20.0  # the slowest idle read is every 15 s where nobody asks for less
@@ -65,7 +65,7 @@ def tales_of(history: History) -> list[EpochTale]:
             newest[entry.worker, what.shard_id] = tale
             by_shard[what.shard_id].append(tale)
         elif isinstance(what, RowWritten):
-            if what.stands is not None and is_pick_up(what):  # whoever held it before holds it no more
+            if what.stands is not None and history.is_pick_up(entry, what):  # whoever held it before holds it no more
                 picked_up[entry.worker, what.key, what.stands.counter] = what.stands
                 for tale in by_shard.pop(what.key, ()):
                     tale.ended_at = min(tale.ended_at, entry.at)
