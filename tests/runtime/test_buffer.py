@@ -111,6 +111,7 @@ def test_a_shard_whose_hands_became_empty_while_it_waited_is_not_starved_by_what
         assert await is_waiting(more), "its page is still in the consumer's hands"
         following = asyncio.create_task(busy.get())
         assert not await is_waiting(more)
-        following.cancel()
+        busy.close()
+        await following
 
     run(story())
