@@ -183,8 +183,16 @@ class History:
         return dict(by_row)
 
     @cached_property
-    def _announced(self) -> set[tuple[str, int, str]]:
-        return {(what.shard_id, what.fencing_token, entry.worker) for entry, what in self.log.of(LeasePickedUp)}
+    def _announced(self) -> set[int]:
+        """The writes, by line, of which their writer says that they began an epoch."""
+        written: dict[tuple[str, int, str], int] = {}
+        announced = set()
+        for entry, what in self.log.of(RowWritten, LeasePickedUp):
+            if isinstance(what, LeasePickedUp):
+                announced.add(written.get((what.shard_id, what.fencing_token, entry.worker), -1))
+            elif what.stands is not None:
+                written[what.key, what.stands.counter, entry.worker] = entry.index
+        return announced
 
     def is_pick_up(self, entry: LogEntry, write: RowWritten) -> bool:
         """True for the write that begins an epoch; a holder that writes its vanished row anew goes on in its own.
@@ -193,8 +201,7 @@ class History:
         """
         if write.stood is None or write.stands is None or write.stands.held_by is None or write.is_counter_free:
             return False
-        is_anew = write.stood.held_by != write.stands.held_by
-        return is_anew or (write.key, write.stands.counter, entry.worker) in self._announced
+        return write.stood.held_by != write.stands.held_by or entry.index in self._announced
 
     @cached_property
     def pick_ups_of(self) -> dict[str, list[PickUp]]:

@@ -65,9 +65,7 @@ def before_the_deadline(history: History) -> Judgement:
 
 
 def no_zombie(history: History) -> Judgement:
-    """S7: once a later epoch was picked up, no batch of an earlier one begins. Epochs of a table that is no more are law
-    S10's.
-    """
+    """S7: once a later epoch was picked up, no batch of an earlier one begins. Another table is law S10's."""
     judgement = Judgement()
     newest: dict[str, int] = {}  # by shard: the line of the log in which its newest epoch began
     for entry, what in history.log.of(RowWritten, Delivered):
