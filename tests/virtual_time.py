@@ -31,7 +31,9 @@ class _Impatient(selectors.DefaultSelector):
     loop: "VirtualTimeLoop"
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        ready = super().select(0) if timeout != 0 else []  # a look at the descriptors can wait until nobody has work
+        # a look at the descriptors can wait until nobody has work; a simulation has none at all
+        is_blind = timeout == 0 or (self.loop.is_seeded and timeout is not None)
+        ready = [] if is_blind else super().select(0)
         if not ready and timeout is None:
             raise RuntimeError("every task waits for something that will never happen")
         # an instant passes in any case: a wait that is too short for a timer must not be waited for again and again
@@ -48,6 +50,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
     def __init__(self, order: ReadyOrder | None = None) -> None:
         self.now = 1_000.0
+        self.is_seeded = order is not None
         selector = _Impatient()
         selector.loop = self
         super().__init__(selector)

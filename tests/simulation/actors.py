@@ -42,7 +42,7 @@ class SeededOrder:
         self._able: list[Actor] = []  # not held, and with something ready
         self._count = 0  # of what they have ready
         self._moment = 0.0
-        self._turns = 0  # since that moment
+        self._turns = 0  # since that moment, or so
 
     def append(self, handle: asyncio.Handle) -> None:
         actor = self.actor_of(handle)
@@ -69,12 +69,12 @@ class SeededOrder:
 
     def _note_turn(self) -> None:
         """A fleet in which time stands still is waiting for itself."""
-        now = asyncio.get_running_loop().time()
-        if now > self._moment + INSTANT_SECONDS:
-            self._moment, self._turns = now, 0
         self._turns += 1
         if self._turns > TURNS_MAX:
-            raise RuntimeError(f"{TURNS_MAX} callbacks, and no time passes: {[actor.name for actor in self._able]}")
+            now = asyncio.get_running_loop().time()
+            if now < self._moment + INSTANT_SECONDS:
+                raise RuntimeError(f"{TURNS_MAX} callbacks, and no time passes: {[actor.name for actor in self._able]}")
+            self._moment, self._turns = now, 0
 
     def actor_of(self, handle: asyncio.Handle) -> Actor:
         """Whose callback it is."""

@@ -5,11 +5,13 @@ import random
 import types
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextvars import Context
+from functools import partial
 from typing import Any, TypeVar, cast
 
 from kcl_py.errors import ServiceUnavailable
 
 Door = TypeVar("Door")
+Call = Callable[[], Coroutine[Any, Any, Any]]
 OnSend = Callable[[str, tuple[Any, ...]], None]
 """Told the operation and its arguments before a call is sent."""
 
@@ -23,14 +25,14 @@ class Network:
         self._dice = random.Random(seed)
         self._under_way: set[asyncio.Task[None]] = set()
 
-    def carry(self, call: Callable[[], Coroutine[Any, Any, Any]]) -> asyncio.Future[Any]:
-        """Send a call; the future is its answer."""
+    def carry(self, call: Call, timeout_seconds: float) -> asyncio.Future[Any]:
+        """Send a call; the future is its answer, or TimeoutError."""
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._after_a_while(self._arrive, call, answer)
+        self._after_a_while(self._arrive, call, answer, timeout_seconds)
         return answer
 
-    def _arrive(self, call: Callable[[], Coroutine[Any, Any, Any]], answer: asyncio.Future[Any]) -> None:
-        """A door that does not wait answers at once; only for one that does, a task is worth its while."""
+    def _arrive(self, call: Call, answer: asyncio.Future[Any], timeout_seconds: float) -> None:
+        """A door that does not wait answers at once; only one that does is worth a task and a timer."""
         asked = call()
         try:
             waited_for = asked.send(None)
@@ -42,6 +44,8 @@ class Network:
             task = asyncio.get_running_loop().create_task(self._wait(asked, waited_for, answer), context=self._context)
             self._under_way.add(task)
             task.add_done_callback(self._under_way.discard)
+            late = partial(_answer, answer, None, TimeoutError())
+            asyncio.get_running_loop().call_later(timeout_seconds, late, context=self._context)
 
     async def _wait(self, asked: Coroutine[Any, Any, Any], waited_for: Any, answer: asyncio.Future[Any]) -> None:
         try:
@@ -91,10 +95,9 @@ class Wire:
             if self.is_cut:
                 raise ServiceUnavailable(f"{operation}: the worker has no power")
             self._on_send(operation, arguments)
-            answer = self._network.carry(lambda: getattr(self._door, operation)(*arguments))
+            answer = self._network.carry(partial(getattr(self._door, operation), *arguments), self._timeout_seconds)
             try:
-                async with asyncio.timeout(self._timeout_seconds):
-                    return await answer
+                return await answer
             except TimeoutError:
                 raise ServiceUnavailable(f"{operation} got no answer in {self._timeout_seconds:g} s") from None
 
