@@ -104,9 +104,7 @@ def test_a_life_with_each_write_of_the_table_lost_in_turn(table: FurnishedTable,
     raise AssertionError("a life has more writes than were thought of")
 
 
-@pytest.mark.parametrize(
-    "kind", ["throttled", "unavailable", "bad gateway", "answer lost", "dripping", "expired credentials"]
-)
+@pytest.mark.parametrize("kind", ["throttled", "bad gateway", "answer lost", "dripping", "expired credentials"])
 def test_a_life_with_every_call_to_the_stream_failing_now_and_then(table: FurnishedTable, kind: Kind):
     operations = ["GetRecords", "GetShardIterator"]
     if kind != "expired credentials":  # which is a mistake to be told of while a worker starts
