@@ -8,13 +8,14 @@ from kcl_py.config import Config
 from kcl_py.core.lease import Binding, Change, Lease
 from kcl_py.core.shard import Shard
 from kcl_py.core.table import TableKind
-from kcl_py.errors import ConditionFailed, RowUnreadable, TableRefused
+from kcl_py.errors import TROUBLE, ConditionFailed, RowUnreadable, TableRefused
 from kcl_py.events import OddRowFound, TableCreated, TableTakenOver
 from kcl_py.interfaces import LeaseTable
-from kcl_py.retrying import Sleep
+from kcl_py.retrying import Sleep, jittered, retrying
 from kcl_py.runtime.emitter import Emitter
 
 _SILENCE_FAILOVERS = 3
+_LOOK_AGAIN = jittered(0.5, 10.0)
 
 
 class Admission:
@@ -60,6 +61,15 @@ class Admission:
         if is_foreign:
             self._emit(TableTakenOver(table=self._config.table_name, leases=len(strays), kind=snapshot.kind.value))
 
+    async def check_again(self) -> None:
+        """Make sure, before a session begins anew, that the table is still the one that was admitted (law S10).
+
+        Raises:
+            TableRefused: it is another one of its name: whatever is in it, this worker's leases are not.
+        """
+        retry = retrying(*TROUBLE, pause=_LOOK_AGAIN, sleep=self._sleep)
+        self._check_identity(self._binding.table_id, await retry(self._table.prepare))
+
     async def prove_access(self, session: str) -> None:
         """Make every kind of read that a running worker makes: later, a refusal would be taken for trouble that passes.
 
@@ -85,12 +95,14 @@ class Admission:
                     f"lease table {table} belongs to application {binding.application}, not "
                     f"{self._binding.application}: give every application a table of its own"
                 )
-            ids = (binding.table_id, self._binding.table_id)
-            if None not in ids and ids[0] != ids[1] and not self._config.accept_restored_table:
-                raise TableRefused(
-                    f"lease table {table} was restored from a backup: its checkpoints lie in the past, and records "
-                    "after them will be processed again; say --accept-restored-table to go on"
-                )
+            self._check_identity(binding.table_id, self._binding.table_id)
+
+    def _check_identity(self, was: str | None, now: str | None) -> None:
+        if None not in (was, now) and was != now and not self._config.accept_restored_table:
+            raise TableRefused(
+                f"lease table {self._config.table_name} was restored from a backup: its checkpoints lie in the past, "
+                "and records after them will be processed again; say --accept-restored-table to go on"
+            )
 
     def _check_checkpoints(self, leases: tuple[Lease, ...], listing: tuple[Shard, ...]) -> None:
         """An unbound row is adopted only if its checkpoint can be one of this stream's."""

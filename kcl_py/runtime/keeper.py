@@ -235,6 +235,7 @@ class Keeper:
                 self._coordinator.leadership.abdicate(str(ended))
             if self._is_leaving:
                 return  # who leaves does not join again
+            await self._admission.check_again()
             await self._join()
             self._rounds.look_now()
 

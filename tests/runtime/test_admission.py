@@ -237,3 +237,23 @@ def test_a_row_that_no_listing_explains_delays_a_start_and_never_prevents_it():
         await worker.drain()
 
     run(story())
+
+
+def test_a_table_that_is_restored_under_a_running_worker_stops_it():
+    async def story():
+        site = Site()
+        site.put(5)
+        worker = BenchWorker(site)
+        await asyncio.sleep(10)
+        rows = (await site.memory.snapshot()).leases
+        site.memory.drop()
+        await site.memory.prepare()
+        for row in rows:
+            site.memory.put(row)
+        await asyncio.sleep(15)
+        assert isinstance(worker.failure, TableRefused)
+        assert "restored" in str(worker.failure)
+        assert (await site.memory.snapshot()).leases == rows
+        await worker.crash()
+
+    run(story())
