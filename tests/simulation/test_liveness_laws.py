@@ -1,50 +1,12 @@
 """What the laws about time find in logs that are written by hand."""
 
-import msgspec
 import pytest
 
-from kcl_py.core.checkpoint import TRIM_HORIZON
-from kcl_py.core.lease import Lease
 from tests.simulation import facts
-from tests.simulation.facts import Log
-from tests.simulation.laws import liveness
-from tests.simulation.laws.history import History
+from tests.simulation.laws import liveness, stillness
+from tests.simulation.tale import Tale
 
 NEVER = 1e9
-
-
-class Tale:
-    """Two workers, a with the leader lock and b as its standby; rows change hands as told."""
-
-    def __init__(self, standby: str | None = "b@00000000") -> None:
-        self.log = Log()
-        self._rows: dict[str, Lease] = {}
-        for at, worker in ((0.0, "a"), (1.0, "b")):
-            self.log.note(worker, facts.Joined(rate=1.0), at)
-            self.log.note(worker, facts.EntryWritten(key=f"{worker}@00000000", beat=0), at)
-        self.log.note("a", facts.LockWritten(owner="a@00000000", standby=standby), 1.0)
-
-    def owned(self, at: float, shard_id: str, by: str | None) -> None:
-        """The row changes hands; to nobody for None."""
-        stood = self._rows.get(shard_id)
-        owner = None if by is None else f"{by}@00000000"
-        before = stood or Lease(key=shard_id, checkpoint=TRIM_HORIZON)
-        stands = msgspec.structs.replace(before, owner=owner, held_by=owner, counter=before.counter + 1)
-        self._rows[shard_id] = stands
-        self.log.note(by or "a", facts.RowWritten(key=shard_id, claimed=before, stood=stood, stands=stands), at)
-
-    def revoked(self, at: float, worker: str) -> None:
-        self.log.note("a", facts.EntryWritten(key=f"{worker}@00000000", beat=9, is_revoked=True), at)
-
-    def crashed(self, at: float, worker: str) -> None:
-        self.log.note(worker, facts.Crashed(), at)
-
-    def trouble(self, at: float, until: float) -> None:
-        self.log.note("", facts.Trouble(what="throttle", until=until), at)
-
-    def drained(self, at: float) -> History:
-        self.log.note("", facts.Drained(), at)
-        return History(self.log)
 
 
 @pytest.mark.parametrize(("picked_up_at", "is_broken"), [(112.9, False), (113.1, True), (NEVER, True)])
@@ -98,7 +60,9 @@ def test_a_fleet_that_has_settled_and_shares_evenly_is_quiet():
     tale.owned(2, "s", "a")
     tale.owned(2, "t", "a")
     tale.owned(10, "t", "b")
-    assert liveness.quiet(tale.drained(200)) == []
+    history = tale.drained(200)
+    assert [law(history) for law in (stillness.balanced, stillness.moved_once, stillness.quiet)] == [[], [], []]
+    assert stillness.quiet(history).judged == (200 - 2 - 40) // 5
 
 
 def test_a_late_move_is_not_quiet():
@@ -107,22 +71,21 @@ def test_a_late_move_is_not_quiet():
     tale.owned(2, "t", "b")
     tale.owned(100, "s", "b")
     tale.owned(101, "t", "a")
-    broken = liveness.quiet(tale.drained(200))
-    assert [reason for reason in broken if "still moves" in reason]
+    assert len(stillness.quiet(tale.drained(200))) == 2
 
 
-def test_a_lease_that_moves_twice_is_not_quiet():
+def test_a_lease_that_moves_twice_is_told():
     tale = Tale()
     for at, owner in enumerate("abab"):
         tale.owned(2 + at, "s", owner)
-    assert "s moved 3 times" in liveness.quiet(tale.drained(200))
+    assert stillness.moved_once(tale.drained(200)) == ["2.000 s moved 3 times"]
 
 
 def test_uneven_shares_are_not_balanced():
     tale = Tale()
     tale.owned(2, "s", "a")
     tale.owned(2, "t", "a")
-    assert liveness.quiet(tale.drained(200)) == ["shares are {'a': 2, 'b': 0}"]
+    assert stillness.balanced(tale.drained(200)) == ["200.000 shares are {'a': 2, 'b': 0}"]
 
 
 def test_a_worker_that_fails_is_told():
