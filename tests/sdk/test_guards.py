@@ -9,7 +9,7 @@ import pytest
 from kcl_py.aws.lease_table import DynamoDBLeaseTable
 from kcl_py.core.checkpoint import TRIM_HORIZON, Checkpoint
 from kcl_py.core.leadership import LeaderLock
-from kcl_py.core.lease import Lease
+from kcl_py.core.lease import Change, Lease
 from kcl_py.core.session import Session
 from kcl_py.errors import ConditionFailed
 from tests.sdk.furnished_table import ANN, BOB, DONE, LOCK, ROW, SESSION, FurnishedTable
@@ -19,6 +19,8 @@ CAT = "cat@89abef01"
 GIVEN = Lease(key="shardId-5", owner=BOB, checkpoint_owner=ANN, held_by=ANN, counter=4, checkpoint=Checkpoint("1"))
 ASSIGNED = Lease(key="shardId-6", owner=BOB, counter=4, checkpoint=Checkpoint("1"))
 UNHELD = msgspec.structs.replace(GIVEN, key="shardId-7", held_by=None)
+FREE = Lease(key="shardId-8", counter=4, checkpoint=Checkpoint("1"))
+BESIDE_NOBODY = msgspec.structs.replace(FREE, owner=CAT)
 REVOKED = Session(key=BOB, beat=5, is_revoked=True)
 RELEASED = msgspec.structs.replace(LOCK, is_released=True)
 RENEWED = LeaderLock(owner=ANN, version="two", duration_ms=10_000)
@@ -83,6 +85,9 @@ WRITES = {
         lambda door: door.write(UNHELD.readdressed(CAT)),
         (ANOTHER_OWNER, NO_OWNER, A_GIVER, NO_GIVER, ANOTHER_HOLDER, GONE),
     ),
+    "change of what nobody has, and that asks for no counter": Write(  # only that the row is there can tell
+        FREE.key, lambda door: door.write(Change(FREE, BESIDE_NOBODY, is_counter_free=True)), (ANOTHER_OWNER, GONE)
+    ),
     "deletion": Write(
         DONE.key,
         lambda door: door.delete(DONE),
@@ -137,7 +142,7 @@ def door(table: FurnishedTable) -> DynamoDBLeaseTable:
     """The table has more rows than usual."""
 
     async def furnish() -> None:
-        for lease in (GIVEN, ASSIGNED, UNHELD):
+        for lease in (GIVEN, ASSIGNED, UNHELD, FREE):
             assert await table.door.create(lease)
         await table.door.write_session(None, Session(key=BOB, beat=5))
         await table.door.write_session(Session(key=BOB, beat=5), REVOKED)
