@@ -21,7 +21,7 @@ from kcl_py import host
 
 UNCHECKPOINTED_MAX = 100
 PAGE_RECORDS_MAX = 50
-KEYS = [f"key-{number}" for number in range(8)]
+KEYS = [f"key-{number}" for number in range(12)]  # each quarter of the hash range has some
 OPTIONS = (
     "--uncheckpointed-records-max", str(UNCHECKPOINTED_MAX), "--read-limit", str(PAGE_RECORDS_MAX),
     "--shard-listing-interval", "2s",

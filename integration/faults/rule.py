@@ -1,5 +1,7 @@
 """When a fault happens: to which requests, and to which of these."""
 
+import threading
+
 from integration.faults.effects import Effect
 from integration.faults.exchange import Exchange
 from integration.program import PATIENCE_SECONDS, eventually
@@ -36,6 +38,7 @@ class Rule:
         self._every = every
         self._times = times
         self._seen = 0
+        self._lock = threading.Lock()
         self.hits: list[Exchange] = []
 
     def takes(self, exchange: Exchange) -> bool:
@@ -45,12 +48,13 @@ class Rule:
             return False
         if not exchange.place.startswith(self._place) or self._containing not in request.body:
             return False
-        self._seen += 1
-        turn = self._seen - self._first
-        if turn < 0 or turn % self._every or len(self.hits) == self._times:
-            return False
-        self.hits += [exchange]
-        return True
+        with self._lock:  # several proxies may share a rule
+            self._seen += 1
+            turn = self._seen - self._first
+            if turn < 0 or turn % self._every or len(self.hits) == self._times:
+                return False
+            self.hits += [exchange]
+            return True
 
     def wait_for_hits(self, count: int = 1, *, within: float = PATIENCE_SECONDS) -> Exchange:
         """Wait until so many requests were hit; the last of them."""

@@ -1,4 +1,4 @@
-"""SIGTERM while the services are in trouble."""
+"""SIGTERM, and hand-offs before it, while the services are in trouble."""
 
 import signal
 import time
@@ -95,3 +95,33 @@ def a_second_signal_does_not_wait_for_a_table_that_does_not_answer(make_fleet: M
         worker.signal(signal.SIGTERM)
         assert worker.ended(within=AT_ONCE_SECONDS) == HARD_EXIT_CODE
     _is_followed(fleet)
+
+
+@cell("write applied, response lost", "hand-off", "C")
+def a_worker_that_joins_and_leaves_repeats_nothing_though_half_of_its_writes_get_no_answer(
+    make_fleet: MakeFleet,
+) -> None:
+    fleet = make_fleet(failover_seconds=6)
+    (first,) = fleet.join()
+    second = fleet.start()
+    with fleet.load(), ExitStack() as stack:
+        rules = [
+            stack.enter_context(fleet.under(effects.lose_answer, write, place=place, every=2, times=times))
+            # an entry whose write got no answer is left alone, and the next one is another: that has to end once
+            for write, place, times in (
+                ("PutItem", "worker-", 1),
+                ("UpdateItem", "shardId-", None),
+                ("UpdateItem", "worker-", None),
+            )
+        ]
+        second.ready()
+        fleet.evened()
+        rules.append(stack.enter_context(fleet.under(effects.lose_answer, "DeleteItem", place="worker-")))
+        assert second.drained() == 0
+        fleet.owned()
+    assert all(rule.hits for rule in rules)
+    assert len(second.events("lease picked up")) == len(second.events("lease handed over")) == 1
+    fleet.settle()
+    fleet.drain()
+    assert laws.repeats(fleet.app.journal) == []
+    assert [worker.events("session lost") for worker in (first, second)] == [[], []]

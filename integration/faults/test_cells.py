@@ -14,7 +14,7 @@ from integration.faults.faulty_fleet import FaultyFleet
 from integration.program import ROOT
 from integration.services import Services
 
-AT_A_TIME = 3
+AT_A_TIME = 4
 NOT_IN_THE_MATRIX = ("few file descriptors",)
 _OWN_FLEETS = dict.fromkeys(cell.run for cell in all_cells() if not cell.run.__name__.startswith("test_"))
 _IN_THE_MATRIX = [cell for cell in all_cells() if cell.fault not in NOT_IN_THE_MATRIX]

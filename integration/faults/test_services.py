@@ -3,18 +3,59 @@
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 from integration import laws
+from integration.application import Application
 from integration.faults import effects
 from integration.faults.cells import cell
 from integration.faults.faulty_fleet import FaultyFleet
+from integration.faults.rule import Rule
 from integration.program import eventually
+from integration.services import Services
 from kcl_py import host
 
 Content = dict[str, Any]
+
+
+class SlowCalls(NamedTuple):
+    """A worker of its own whose calls hang: on which shards, since when, by which rules."""
+
+    fleet: FaultyFleet
+    shards: list[str]
+    began: float
+    rules: dict[str, Rule]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def slow(local: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlowCalls]:
+    """Reads of two shards hang; so do a checkpoint of each of two others, a beat, and one that drips."""
+    with ExitStack() as stack:
+        folder = tmp_path_factory.mktemp("slow")
+        app = Application(folder.name, local, folder, stack, shards=4)
+        fleet = FaultyFleet(app, stack, failover_seconds=10)
+        (worker,) = fleet.join()
+        shards = sorted(shard["ShardId"] for shard in app.operator.open_shards())
+        eventually(lambda: len(app.journal.facts("initialize")) == len(shards), f"all shards; {worker}")
+        rules = {
+            f"{effect.__name__} {operation} {place}": stack.enter_context(
+                fleet.under(effect, operation, place=place, times=1)
+            )
+            for effect, operation, place in (
+                (effects.half_open, "GetRecords", shards[0]),
+                (effects.drip, "GetRecords", shards[1]),
+                (effects.half_open, "UpdateItem", shards[2]),
+                (effects.drip, "UpdateItem", shards[3]),
+                (effects.half_open, "UpdateItem", "worker-"),
+            )
+        }
+        for reads in list(rules.values())[:2]:
+            reads.wait_for_hits()
+        began = host.boottime()
+        fleet.app.producer.put_rounds([f"key-{number}" for number in range(40)], 2)
+        yield SlowCalls(fleet, shards, began, rules)
 
 
 @pytest.fixture(autouse=True)
@@ -249,3 +290,40 @@ def test_a_reshard_under_stale_listings_and_stale_reads_keeps_order(shared: Faul
         shared.owned()
     shared.settle()
     assert str(shared.app.leases.checkpoints()[parent]) == "SHARD_END"
+
+
+@cell("write applied, response lost", "reshard", "C")
+def test_a_reshard_whose_writes_get_no_answer_at_first_loses_no_child(shared: FaultyFleet) -> None:
+    parent = shared.app.operator.open_shards()[-1]["ShardId"]
+    with shared.load(), ExitStack() as stack:
+        rules = [
+            stack.enter_context(shared.under(effects.lose_answer, write, place=place, containing=said, times=1))
+            for write, place, said in (("PutItem", "shardId-", ""), ("UpdateItem", parent, "SHARD_END"))
+        ]
+        shared.app.operator.split(parent)
+        for rule in rules:
+            rule.wait_for_hits()
+        leaves = {shard["ShardId"] for shard in shared.app.operator.open_shards()}
+        eventually(lambda: set(shared.holders()) == leaves, f"the children's leases; {shared}")
+        shared.owned()
+    shared.settle()
+    enders = [fact.pid for fact in shared.app.journal.facts("shard_ended") if fact.shard == parent]
+    assert len(enders) == 1
+
+
+@cell("half-open socket", "steady", "R")
+def test_answers_that_never_come_or_drip_hold_up_one_shard_until_the_deadline_of_the_call(slow: SlowCalls) -> None:
+    """This began before all others of this module, because a call to Kinesis may take half a minute."""
+    fleet = slow.fleet
+    fleet.wait_until_done()
+    fleet.check()
+    (worker,) = fleet.running
+    assert [len(rule.hits) for rule in slow.rules.values()] == [1] * len(slow.rules)
+    assert worker.events("session lost") + worker.events("lease was lost") == []
+    assert len(fleet.app.journal.facts("initialize")) == len(slow.shards)
+    # the reads that were held up went on after their deadlines; the shards beside them did not wait
+    records = [fact for fact in fleet.app.journal.delivered if fact.at > slow.began]
+    first = {shard: min(fact.at for fact in records if fact.shard == shard) for shard in slow.shards}
+    held_up, others = slow.shards[:2], slow.shards[2:]
+    assert all(first[other] < first[slowed] for other in others for slowed in held_up)
+    fleet.drain()
