@@ -1,12 +1,15 @@
 """A loop whose time passes only when every task waits: hours of timeouts in milliseconds, the same every time."""
 
 import asyncio
+import heapq
 import selectors
-from collections.abc import Coroutine
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Coroutine
+from contextvars import Context
+from typing import Any, Protocol, TypeVar
 
 Result = TypeVar("Result")
 _INSTANT_SECONDS = 1e-9
+_AT_ONCE = 64  # callbacks between two looks at whether the loop is to stop
 
 
 class ReadyOrder(Protocol):
@@ -31,9 +34,7 @@ class _Impatient(selectors.DefaultSelector):
     loop: "VirtualTimeLoop"
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        # a look at the descriptors can wait until nobody has work; a simulation has none at all
-        is_blind = timeout == 0 or (self.loop.is_seeded and timeout is not None)
-        ready = [] if is_blind else super().select(0)
+        ready = super().select(0) if timeout != 0 else []  # a look at the descriptors can wait until nobody has work
         if not ready and timeout is None:
             raise RuntimeError("every task waits for something that will never happen")
         # an instant passes in any case: a wait that is too short for a timer must not be waited for again and again
@@ -42,28 +43,83 @@ class _Impatient(selectors.DefaultSelector):
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
-    """Begins at 1,000 s, so that a clock which is taken for a duration shows.
+    """Begins at 1,000 s, so that a clock which is taken for a duration shows."""
 
-    Args:
-        order: which of the callbacks that are ready runs next; None = in the order in which they became ready.
-    """
-
-    def __init__(self, order: ReadyOrder | None = None) -> None:
+    def __init__(self) -> None:
         self.now = 1_000.0
-        self.is_seeded = order is not None
         selector = _Impatient()
         selector.loop = self
         super().__init__(selector)
-        if order is not None:
-            self._ready = order
 
     def time(self) -> float:
         return self.now
 
 
+class SeededLoop(VirtualTimeLoop):
+    """Somebody else decides which of the callbacks that are ready runs next.
+
+    It has timers and callbacks and nothing else, no descriptors and no threads, and is quicker for it: a simulated hour
+    of a fleet is half a million callbacks.
+    """
+
+    def __init__(self, order: ReadyOrder) -> None:
+        super().__init__()
+        self._ready = order
+        self._stopping = False
+        self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
+        self._count = 0
+
+    def call_soon(  # type: ignore[override]
+        self, callback: Callable[..., object], *arguments: Any, context: Context | None = None
+    ) -> asyncio.Handle:
+        handle = asyncio.Handle(callback, arguments, self, context)
+        self._ready.append(handle)
+        return handle
+
+    def call_later(  # type: ignore[override]
+        self, delay: float, callback: Callable[..., object], *arguments: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        return self.call_at(self.now + delay, callback, *arguments, context=context)
+
+    def call_at(  # type: ignore[override]
+        self, when: float, callback: Callable[..., object], *arguments: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        timer = asyncio.TimerHandle(when, callback, arguments, self, context)
+        self._count += 1
+        heapq.heappush(self._timers, (when, self._count, timer))
+        return timer
+
+    def _run_once(self) -> None:
+        if not len(self._ready):
+            self._let_time_pass()
+        for _ in range(_AT_ONCE):
+            if not len(self._ready) or self._stopping:
+                break
+            handle = self._ready.popleft()
+            if not handle.cancelled():
+                handle._run()
+
+    def _let_time_pass(self) -> None:
+        """Until the next timer; who was due at that instant is ready then."""
+        timers, is_somebody_due = self._timers, False
+        while timers and (not is_somebody_due or timers[0][0] <= self.now):
+            when, _, timer = heapq.heappop(timers)
+            if not timer.cancelled():
+                self.now = max(self.now + _INSTANT_SECONDS, when)  # or a wait too short for the clock never ends
+                self._ready.append(timer)
+                is_somebody_due = True
+        if not is_somebody_due:
+            raise RuntimeError("every task waits for something that will never happen")
+
+
 def run(main: Coroutine[object, object, Result], order: ReadyOrder | None = None) -> Result:
-    """Run a test in virtual time; a task that it leaves behind fails it."""
-    with asyncio.Runner(loop_factory=lambda: VirtualTimeLoop(order)) as runner:
+    """Run a test in virtual time; a task that it leaves behind fails it.
+
+    Args:
+        main: the test.
+        order: which of the callbacks that are ready runs next; None = in the order in which they became ready.
+    """
+    with asyncio.Runner(loop_factory=VirtualTimeLoop if order is None else lambda: SeededLoop(order)) as runner:
 
         async def all_of_it() -> Result:
             result = await main
