@@ -2,9 +2,12 @@
 
 import pytest
 
+from kcl_py.events import LeasePickedUp, ProcessorFailed
 from tests.simulation import facts
 from tests.simulation.laws import liveness, stillness
+from tests.simulation.laws.history import History
 from tests.simulation.tale import Tale
+from tests.simulation.verdict import LAWS, LIVENESS, judged
 
 NEVER = 1e9
 
@@ -92,3 +95,138 @@ def test_a_worker_that_fails_is_told():
     tale = Tale()
     tale.log.note("a", facts.Failed(error="odd"), 5)
     assert liveness.nobody_fails(tale.drained(200)) == ["5.000 a failed: odd"]
+
+
+# -- each law on its own ----------------------------------------------------------------------------------------------
+
+
+def dead_for_long(tale: Tale) -> History:
+    tale.owned(50, "s", "b")
+    tale.crashed(100, "b")
+    tale.owned(120, "s", "a")
+    return tale.drained(125)
+
+
+def nobodys_for_long(tale: Tale) -> History:
+    tale.owned(5, "s", "b")
+    tale.owned(25, "s", None)
+    tale.owned(40, "s", "b")
+    return tale.drained(200)
+
+
+def uneven(tale: Tale) -> History:
+    tale.owned(2, "s", "a")
+    tale.owned(2, "t", "a")
+    return tale.drained(200)
+
+
+def hither_and_thither(tale: Tale) -> History:
+    for at, owner in enumerate("aba"):
+        tale.owned(2 + at, "s", owner)
+    return tale.drained(200)
+
+
+def moving_late(tale: Tale) -> History:
+    tale.owned(2, "s", "a")
+    tale.owned(100, "s", "b")
+    return tale.drained(200)
+
+
+def blocked_for_long(tale: Tale) -> History:
+    tale.owned(2, "s", "a")
+    tale.told(20, "a", facts.Blocked())
+    tale.told(100, "a", facts.Unblocked())
+    return tale.drained(110, stall_timeout_seconds=30)
+
+
+def held(tale: Tale, at: float, shard_id: str) -> None:
+    """By a, who knows it."""
+    tale.created(at, shard_id)
+    tale.owned(at, shard_id, "a")
+    tale.told(at, "a", LeasePickedUp(shard_id=shard_id, fencing_token=1, checkpoint="TRIM_HORIZON"))
+
+
+def waiting_for_long(tale: Tale) -> History:
+    tale.trouble(1, 2)  # else this were a cold start
+    held(tale, 20, "s")
+    tale.put(30, "s")
+    return tale.drained(100)
+
+
+def waiting_beside_one_that_fails(tale: Tale) -> History:
+    tale.trouble(1, 2)  # else this were a cold start
+    held(tale, 20, "s")
+    failed = {"method": "process_records", "error": "odd", "attempt": 1, "retry_in_seconds": 1.0, "is_stopped": True}
+    held(tale, 20, "t")
+    tale.told(25, "a", ProcessorFailed(shard_id="s", **failed))
+    tale.put(30, "t")
+    tale.owned(31, "u", "b")
+    return tale.drained(60)
+
+
+def child_not_found(tale: Tale) -> History:
+    tale.owned(2, "s", "a")
+    tale.told(10, "", facts.Resharded(parents=("s",), children=("c", "d")))
+    tale.told(55, "c", facts.Joined(rate=1.0))
+    tale.created(60, "c")
+    tale.owned(60, "d", "b")
+    tale.ended(60, "s", "a", "c", "d")
+    for at in (65, 80, 95, 110, 125, 140):
+        tale.told(at, "e", facts.Joined(rate=1.0))
+    tale.owned(139, "d", "b")
+    return tale.drained(145)
+
+
+def drained_slowly(tale: Tale) -> History:
+    tale.created(2, "s")
+    tale.owned(2, "s", "b")
+    tale.told(50, "b", facts.Leaving())
+    tale.told(51, "b", facts.Left())
+    tale.owned(58, "s", "a")
+    return tale.drained(80)
+
+
+def declared_dead(tale: Tale) -> History:
+    tale.trouble(100, 140, "throttle all", "b")
+    tale.revoked(120, "b")
+    return tale.drained(130)
+
+
+def still_a_dead_ones(tale: Tale) -> History:
+    tale.created(2, "s")
+    tale.owned(2, "s", "b")
+    tale.trouble(40, 100)
+    tale.crashed(60, "b")
+    tale.told(100, "", facts.Healed())
+    return tale.drained(150)
+
+
+def cold_for_long(tale: Tale) -> History:
+    tale.put(1, "s")
+    return tale.drained(40)
+
+
+TALES = {
+    "soon_elsewhere": dead_for_long,
+    "no_orphan": nobodys_for_long,
+    "balanced": uneven,
+    "moved_once": hither_and_thither,
+    "quiet": moving_late,
+    "progress": waiting_for_long,
+    "progress, with a blocked loop": blocked_for_long,
+    "others_go_on": waiting_beside_one_that_fails,
+    "discovery": child_not_found,
+    "drain": drained_slowly,
+    "nobody_dies_of_throttling": declared_dead,
+    "heal": still_a_dead_ones,
+    "cold_start": cold_for_long,
+}
+
+
+@pytest.mark.parametrize("name", TALES)
+def test_a_tale_breaks_that_law_alone(name):
+    assert set(judged(TALES[name](Tale()), LAWS)) == {name.partition(",")[0]}
+
+
+def test_every_law_about_time_has_a_tale():
+    assert {law.__name__ for law in LIVENESS} == {name.partition(",")[0] for name in TALES}

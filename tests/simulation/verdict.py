@@ -38,6 +38,7 @@ SAFETY: tuple[Law, ...] = (
     owners.tokens_grow,
     repeats.few_repeats,
     repeats.none_when_asked,
+    repeats.written_on_time,
     shards.shard_end,
     binding.binding,
     progress.errors_show,
@@ -92,9 +93,18 @@ def lived(
 
 def history_of(life: Life, log: Log) -> History:
     """The log of a life, with what its workers were told."""
-    audit_seconds = life.settings["shard_listing_interval_seconds"]
+    audit_seconds, checkpoint_seconds = (
+        life.settings[name] for name in ("shard_listing_interval_seconds", "checkpoint_interval_seconds")
+    )
     assert isinstance(audit_seconds, float)
-    return History(log, life.failover_seconds, audit_seconds=audit_seconds, repeats_max=life.repeats_max)
+    assert isinstance(checkpoint_seconds, float)
+    return History(
+        log,
+        life.failover_seconds,
+        audit_seconds=audit_seconds,
+        checkpoint_seconds=checkpoint_seconds,
+        repeats_max=life.repeats_max,
+    )
 
 
 def judged_life(life: Life, log: Log) -> dict[str, Judgement]:

@@ -42,6 +42,7 @@ class History:
         stall_timeout_seconds: float = 1800.0,
         repeats_max: int | None = None,
         page_bytes_max: int = 1 << 20,
+        checkpoint_seconds: float | None = None,
     ) -> None:
         """Take a log.
 
@@ -50,6 +51,7 @@ class History:
             failover_seconds, audit_seconds, stall_timeout_seconds: what all workers were told.
             repeats_max: records that a change of owner may repeat; None if nobody knows.
             page_bytes_max: what a page weighs at most, or is taken to weigh before it was seen.
+            checkpoint_seconds: how often progress is written; None if nobody knows.
         """
         self.log = log
         self.failover_seconds = failover_seconds
@@ -57,6 +59,7 @@ class History:
         self.stall_timeout_seconds = stall_timeout_seconds
         self.repeats_max = repeats_max
         self.page_bytes_max = page_bytes_max
+        self.checkpoint_seconds = checkpoint_seconds
         self.circumstances = Circumstances(log, failover_seconds, audit_seconds)
         self.is_calm = self.circumstances.is_calm
         self.sessions = Sessions(log, failover_seconds)
@@ -134,6 +137,14 @@ class History:
         elif before is None:
             covered = covered[: bisect_right(self.put_at.get(shard_id, []), entry.at)]
         return [put for put in covered if put.position[0] != (after or (-1,))[0] or self.is_gone(put, entry.index)]
+
+    def record_at(self, shard_id: str, place: str) -> Put | None:
+        """The last record of a sequence number, as an event names it; None if it is no number, or not the shard's."""
+        if not place[:1].isdigit():
+            return None
+        number = int(place.partition("/")[0])
+        found = self.between(shard_id, (number, -1), (number + 1, -1))
+        return found[-1] if found else None
 
     @cached_property
     def deliveries_of(self) -> dict[str, list[float]]:

@@ -23,7 +23,7 @@ from tests.simulation.laws.judgement import Judgement
 
 def no_skip(history: History) -> Judgement:
     """S1: when a checkpoint is written, every earlier record of the shard is done, or was trimmed, and a gap was
-    published; and a gap covers no record that was not trimmed.
+    published; and a gap covers no record, and follows none, that was not trimmed.
     """
     judgement = Judgement()
     settled: defaultdict[str, set[Position]] = defaultdict(set)  # done, or in a gap
@@ -32,6 +32,11 @@ def no_skip(history: History) -> Judgement:
         if isinstance(what, Done):
             settled[what.shard_id].update(put.position for put in what.records)
         elif isinstance(what, RecordsMissing):
+            last = history.record_at(what.shard_id, what.after)
+            judgement.demand(
+                last is None or history.is_gone(last, entry.index),
+                f"{entry.at:.3f} {last} is there: {what}",
+            )
             for put in history.gap(entry, what):
                 is_done = put.position in settled[what.shard_id]
                 judgement.demand(

@@ -14,6 +14,8 @@ from kcl_py.events import (
 )
 from tests.simulation.facts import (
     Delivered,
+    Done,
+    Drained,
     Entry,
     Failed,
     Leaving,
@@ -24,6 +26,8 @@ from tests.simulation.facts import (
 from tests.simulation.laws.circumstances import RESETS
 from tests.simulation.laws.history import History
 from tests.simulation.laws.judgement import Judgement
+
+LATE_SECONDS = 3.0  # for a write, beyond the interval
 
 
 def few_repeats(history: History, records_max: int | None = None) -> Judgement:
@@ -51,6 +55,30 @@ def few_repeats(history: History, records_max: int | None = None) -> Judgement:
         again.update(put.position for put in what.records if of_shard.setdefault(put.position, began) < began)
     for (_, epoch), again in repeats.items():
         judgement.demand(len(again) <= records_max, f"{epoch} repeats {len(again)} records, more than {records_max}")
+    return judgement
+
+
+def written_on_time(history: History) -> Judgement:
+    """S8: with automatic checkpoints what is done is written within the checkpoint interval, so that a worker that dies
+    has little to repeat. Judged where the doors work and the worker runs.
+    """
+    judgement = Judgement()
+    interval = history.checkpoint_seconds
+    if interval is None:
+        return judgement
+    unwritten: dict[tuple[str, str], Entry] = {}  # by worker and shard: the first batch done since the last write
+    for entry, what in history.log.of(Done, RowWritten, *RESETS, Drained):
+        if isinstance(what, Done):
+            if not history.is_manual(entry.worker):
+                unwritten.setdefault((entry.worker, what.shard_id), entry)
+            continue
+        keys = [key for key in unwritten if not isinstance(what, RowWritten) or key[1] == what.key]
+        for key in keys:
+            done = unwritten.pop(key)
+            end = done.at + interval + LATE_SECONDS
+            is_able = history.circumstances.is_able_throughout(key[0], done.at, end)
+            if isinstance(what, RowWritten | Drained) and is_able and history.is_calm(done.at, end):
+                judgement.demand(entry.at <= end, f"{done.at:.3f} {key} is done, and written at {entry.at:.3f}")
     return judgement
 
 

@@ -49,7 +49,7 @@ class Scene(msgspec.Struct, frozen=True):
 
     def history(self) -> History:
         """Let it happen."""
-        told: dict[str, Any] = {"repeats_max": CAP + PAGE, **self.told}
+        told: dict[str, Any] = {"repeats_max": CAP + PAGE, "checkpoint_seconds": 2.0, **self.told}
         return History(simulated(self.seed, self.play, shards=self.shards), FAILOVER_SECONDS, **told)
 
 
@@ -342,9 +342,13 @@ async def false_ends(fleet: Simulation) -> None:
 
 @scene(audit_seconds=10)
 async def missing_shard(fleet: Simulation) -> None:
-    """An open shard is left out of every listing for a while, and the service says that it does not know it."""
+    """A shard that was split is left out of the listings for a while, and the service says that it does not know it."""
     await settled(fleet, 2, shard_listing_interval_seconds=10.0)
-    shard_id = (await fleet.open_shards())[1].shard_id
+    slow(fleet, 5.0)
+    await under_load(fleet, 10)
+    shard = (await fleet.open_shards())[1]
+    shard_id = shard.shard_id
+    await fleet.split(shard)
 
     def torn(shards: tuple[Shard, ...]) -> tuple[Shard, ...]:
         return tuple(shard for shard in shards if shard.shard_id != shard_id)
@@ -355,11 +359,44 @@ async def missing_shard(fleet: Simulation) -> None:
             StreamFault(operation="read", shard_id=shard_id, effect=Refused(StreamNotFound("no such shard"))),
         ]
     fleet.trouble("stream", 90)
+    slow(fleet, 0.0)
     await under_load(fleet, 45)
     for worker in fleet.everybody:
         worker.stream.faults.clear()
     await under_load(fleet, 45)
     await at_rest(fleet, 80)
+
+
+@scene(audit_seconds=10)
+async def half_a_family(fleet: Simulation) -> None:
+    """The last page of a shard names one child of two, or none, and listings show no more than that for a while."""
+    await settled(fleet, 2, shard_listing_interval_seconds=10.0)
+    first, second = (await fleet.open_shards())[:2]
+
+    def youngest_left_out(page: Page) -> Page:
+        named = {first.shard_id: 1, second.shard_id: 0}
+        shown = [child for child in page.child_shards if child.parent_shard_ids[0] not in named]
+        kept = [child for child in page.child_shards if named.get(child.parent_shard_ids[0])][:1]
+        return msgspec.structs.replace(page, child_shards=(*shown, *kept))
+
+    def torn(shards: tuple[Shard, ...]) -> tuple[Shard, ...]:
+        of_first = [shard for shard in shards if first.shard_id in shard.parent_shard_ids]
+        of_second = [shard for shard in shards if second.shard_id in shard.parent_shard_ids]
+        return tuple(shard for shard in shards if shard not in of_first[1:] and shard not in of_second)
+
+    for worker in fleet.everybody:
+        worker.stream.faults += [
+            StreamFault(operation="list_shards", effect=AnswerChanged(torn)),
+            StreamFault(operation="read", effect=AnswerChanged(youngest_left_out)),
+        ]
+    fleet.trouble("stream", 90)
+    await fleet.split(first)
+    await fleet.split(second)
+    await under_load(fleet, 30)
+    for worker in fleet.everybody:
+        worker.stream.faults.clear()
+    await under_load(fleet, 60)
+    await at_rest(fleet, 100)
 
 
 @scene(shards=2)
@@ -384,6 +421,20 @@ async def retention(fleet: Simulation) -> None:
     await fleet.pass_hours(23)
     await under_load(fleet, 10)
     await fleet.pass_hours(3)
+    recruit(fleet, "b")
+    await under_load(fleet, 60)
+    await at_rest(fleet)
+
+
+@scene(shards=2)
+async def never_begun(fleet: Simulation) -> None:
+    """The rows stand, nothing was read, and the records pass out of retention."""
+    recruit(fleet, "a")
+    fleet.everybody[0].processing_seconds = lambda: 1e3
+    await under_load(fleet, 5)
+    fleet.crash("a")
+    await fleet.pass_hours(26)
+    fleet.put(10)
     recruit(fleet, "b")
     await under_load(fleet, 60)
     await at_rest(fleet)
@@ -566,7 +617,7 @@ async def aggregates(fleet: Simulation) -> None:
     await at_rest(fleet)
 
 
-@scene(shards=1, repeats_max=5 + 5)
+@scene(shards=1, repeats_max=5 + 5, checkpoint_seconds=60)
 async def many_records(fleet: Simulation) -> None:
     """More records than may be uncheckpointed; a worker dies in their midst."""
     fleet.put(600)
