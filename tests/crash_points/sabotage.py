@@ -18,6 +18,7 @@ from kcl_py.events import ShardFinished
 from kcl_py.runtime.data.checkpointer import ShardCheckpointer
 from kcl_py.runtime.data.data_plane import DataPlane
 from kcl_py.runtime.data.ending import Ending
+from kcl_py.runtime.data.shard_consumer import ShardConsumer
 from kcl_py.runtime.departure import Departure
 from kcl_py.runtime.discovery import Discovery
 from kcl_py.runtime.leases.hand_off import HandOff
@@ -88,6 +89,20 @@ async def _delete_the_entry_first(departure: Departure) -> None:
     succession.open()
 
 
+async def _leave_a_task_behind(consumer: ShardConsumer, checkpointer: ShardCheckpointer) -> None:
+    poller = consumer._make_poller()
+    reading = asyncio.create_task(consumer._read(poller))
+    timing = asyncio.create_task(consumer._write_on_time(checkpointer, poller))
+    try:
+        await consumer._deliver(checkpointer)
+    finally:
+        reading.cancel()
+        _left_behind.append(timing)
+
+
+_left_behind: list["asyncio.Task[None]"] = []
+
+
 class Sabotage(msgspec.Struct, frozen=True):
     """What is replaced by what, and where it shows.
 
@@ -115,6 +130,7 @@ SABOTAGES = (
     Sabotage("a hand-off waits for nobody", HandOff, "run", _hand_over_at_once, "hand-off, giver", True),
     Sabotage("a checkpoint comes too early", ShardCheckpointer, "delivering", _checkpoint_early, "start-up", True),
     Sabotage("the entry goes before the leases", Departure, "begin", _delete_the_entry_first, "shutdown", True),
+    Sabotage("a task is left behind", ShardConsumer, "_read_and_deliver", _leave_a_task_behind, "shutdown", True),
 )
 
 

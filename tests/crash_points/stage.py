@@ -28,6 +28,7 @@ SETTINGS: dict[str, object] = {
 PROCESSING_SECONDS = 0.15  # so that a batch is in flight half of the time
 PUT_SECONDS = 0.3
 LOOK_SECONDS = 0.2
+STRAY_SECONDS = 1.0  # in which something that was left behind would stir
 SCENE_SECONDS_MAX = 40.0
 RECOVERY_SECONDS_MAX = 2 * FAILOVER_SECONDS + 3 + 5
 """Leader and standby may have died, and the new leader plans within five seconds (law L1); then all is done."""
@@ -145,6 +146,18 @@ class Stage:
         await asyncio.gather(feeding, return_exceptions=True)
         if not await self.until(self._has_recovered, within=RECOVERY_SECONDS_MAX):
             self.late += await self._missing()
+        await self._watch_the_ended()
+
+    async def _watch_the_ended(self) -> None:
+        """Nothing of a victim that has ended runs any more."""
+        victim, order = self._victim, self.fleet.world.order
+        assert isinstance(order, StepOrder)
+        if victim is not None and not victim.is_alive:
+            strays: set[str] = set()
+            order.watch(victim.actors, lambda handle: strays.add(place_of(handle)))
+            await asyncio.sleep(STRAY_SECONDS)
+            order.look_away()
+            self.late += [f"it has ended, and runs on: {place}" for place in sorted(strays)]
 
     async def _has_recovered(self) -> bool:
         return not await self._missing()
