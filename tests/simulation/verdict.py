@@ -33,6 +33,7 @@ SAFETY: tuple[Law, ...] = (
     records.forward_only,
     owners.guarded,
     owners.only_by_the_holder,
+    owners.only_from_the_dead,
     owners.before_the_deadline,
     owners.no_zombie,
     owners.tokens_grow,
@@ -56,6 +57,8 @@ LIVENESS: tuple[Law, ...] = (
     shards.discovery,
     speed.drain,
     liveness.nobody_dies_of_throttling,
+    liveness.sessions_last,
+    liveness.only_the_leader_plans,
     speed.heal,
     speed.cold_start,
 )
@@ -114,7 +117,12 @@ def judged_life(life: Life, log: Log) -> dict[str, Judgement]:
 
 def verdict_on_life(life: Life, log: Log) -> str:
     """What the log breaks, and how to see it again; empty if it breaks nothing."""
-    broken = judged_life(life, log)
+    return verdict_of(life, judgements(history_of(life, log)))
+
+
+def verdict_of(life: Life, judgements: dict[str, Judgement]) -> str:
+    """The same of what the laws have said already."""
+    broken = {law: breaches for law, breaches in judgements.items() if breaches}
     if not broken:
         return ""
     lines = [
