@@ -169,7 +169,7 @@ class FaultyFleet(Fleet):
         def is_done() -> bool:
             return not laws.missing(self.app.producer.puts, self.app.journal)
 
-        eventually(is_done, f"all to be done; {self}", pause_seconds=LOOK_SECONDS)
+        eventually(is_done, f"all to be done; {self}", pause_seconds=2 * LOOK_SECONDS)
 
     def check(self) -> None:
         """The laws that hold in every cell."""
