@@ -59,8 +59,9 @@ def cut_again(scenario: Scenario, seed: int, peaceful: Run, cut: Cut) -> Run:
     """Play it again up to a step that the peaceful run had, and end the victim there.
 
     Raises:
-        AssertionError: the replay was another one.
+        AssertionError: there is no such step, or the replay was another one.
     """
+    assert cut.step <= len(peaceful.places), f"{scenario.name} has only {len(peaceful.places)} steps"
     run = played(scenario, seed, cut)
     assert run.places == peaceful.places[: cut.step], f"{scenario.name}: the replay went another way"
     return run
