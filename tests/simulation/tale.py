@@ -6,7 +6,7 @@ from kcl_py.core.checkpoint import SHARD_END, TRIM_HORIZON
 from kcl_py.core.lease import Lease
 from tests.simulation import facts
 from tests.simulation.facts import Log, Put
-from tests.simulation.laws.history import History
+from tests.simulation.laws.history import History, worker_of
 
 
 class Tale:
@@ -15,15 +15,23 @@ class Tale:
     def __init__(self, standby: str | None = "b@00000000") -> None:
         self.log = Log()
         self._rows: dict[str, Lease] = {}
+        self._dead: set[str] = set()
         for at, worker in ((0.0, "a"), (1.0, "b")):
             self.log.note(worker, facts.Joined(rate=1.0), at)
             self.log.note(worker, facts.EntryWritten(key=f"{worker}@00000000", beat=0), at)
         self.log.note("a", facts.LockWritten(owner="a@00000000", standby=standby), 1.0)
 
     def owned(self, at: float, shard_id: str, by: str | None) -> None:
-        """The row changes hands; to nobody for None."""
+        """The row changes hands; to nobody for None. Who held it hands it over, unless it is dead."""
         owner = None if by is None else f"{by}@00000000"
-        self._written(at, by or "a", shard_id, owner=owner, held_by=owner)
+        row = self._rows.get(shard_id)
+        holder = worker_of(row.held_by) if row is not None and row.held_by else None
+        if holder is not None and holder not in self._dead:
+            self._written(at, holder, shard_id, owner=owner, held_by=None)
+        if by is not None:
+            self._written(at, by, shard_id, owner=owner, held_by=owner)
+        elif holder is None:
+            self._written(at, "a", shard_id)
 
     def created(self, at: float, shard_id: str) -> None:
         """The row of a shard that nobody owns yet."""
@@ -44,6 +52,7 @@ class Tale:
         self.log.note(worker, what, at)
 
     def revoked(self, at: float, worker: str) -> None:
+        self._dead.add(worker)
         self.log.note("a", facts.EntryWritten(key=f"{worker}@00000000", beat=9, is_revoked=True), at)
 
     def crashed(self, at: float, worker: str) -> None:

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from kcl_py.core.checkpoint import TRIM_HORIZON
+from kcl_py.core.lease import Lease
 from kcl_py.events import LeaseHandedOver, RecordsMissing
 from tests.simulation.facts import (
     Buffered,
@@ -32,6 +33,7 @@ from tests.simulation.simulation import Simulation, simulated
 from tests.simulation.verdict import LAWS, SAFETY, judged
 
 Doctor = Callable[[list[Entry]], list[Entry]]
+changed = msgspec.structs.replace
 
 
 async def eventful(fleet: Simulation) -> None:
@@ -62,7 +64,7 @@ def sound() -> Log:
 def doctored(doctor: Doctor) -> History:
     log = Log()
     told = doctor(list(sound().entries))
-    log.entries = [msgspec.structs.replace(entry, index=index) for index, entry in enumerate(told)]
+    log.entries = [changed(entry, index=index) for index, entry in enumerate(told)]
     return History(log)
 
 
@@ -84,12 +86,12 @@ def put_in(entries: list[Entry], at: int, worker: str, *told: What) -> list[Entr
 
 
 def told_otherwise(entries: list[Entry], at: int, what: What) -> list[Entry]:
-    return [*entries[:at], msgspec.structs.replace(entries[at], what=what), *entries[at + 1 :]]
+    return [*entries[:at], changed(entries[at], what=what), *entries[at + 1 :]]
 
 
 def moved(entries: list[Entry], at: int, to: int) -> list[Entry]:
     """Tell a line later than it was."""
-    line = msgspec.structs.replace(entries[at], at=entries[to].at)
+    line = changed(entries[at], at=entries[to].at)
     return [*entries[:at], *entries[at + 1 : to], line, *entries[to:]]
 
 
@@ -119,9 +121,7 @@ def row(**changes: Any) -> Doctor:
     def doctor(entries: list[Entry]) -> list[Entry]:
         at = the_first(entries, is_checkpoint)
         write = entries[at].what
-        return told_otherwise(
-            entries, at, msgspec.structs.replace(write, **{name: of(write) for name, of in changes.items()})
-        )
+        return told_otherwise(entries, at, changed(write, **{name: of(write) for name, of in changes.items()}))
 
     return doctor
 
@@ -146,7 +146,7 @@ def gap_of_what_is_there(entries: list[Entry]) -> list[Entry]:
 def put_and_forgotten(entries: list[Entry]) -> list[Entry]:
     """A record is put just before the end."""
     last = entries[the_last(entries, of(Put))].what
-    late = msgspec.structs.replace(last, position=(last.position[0] + 1, 0), key="late", number=0)
+    late = changed(last, position=(last.position[0] + 1, 0), key="late", number=0)
     return put_in(entries, the_last(entries, of(Drained)), "", late)
 
 
@@ -161,7 +161,7 @@ def turned_round(entries: list[Entry]) -> list[Entry]:
         ),
     )
     batch = entries[at].what
-    return told_otherwise(entries, at, msgspec.structs.replace(batch, records=batch.records[::-1]))
+    return told_otherwise(entries, at, changed(batch, records=batch.records[::-1]))
 
 
 def another_parent(entries: list[Entry]) -> list[Entry]:
@@ -180,21 +180,21 @@ def numbers_swapped(entries: list[Entry]) -> list[Entry]:
     other = {(key, 0): 1, (key, 1): 0}
 
     def swapped(put: Put) -> Put:
-        return msgspec.structs.replace(put, number=other.get((put.key, put.number), put.number))
+        return changed(put, number=other.get((put.key, put.number), put.number))
 
     def told(what: What) -> What:
         if isinstance(what, Put):
             return swapped(what)
         if isinstance(what, Delivered | Done):
-            return msgspec.structs.replace(what, records=tuple(map(swapped, what.records)))
+            return changed(what, records=tuple(map(swapped, what.records)))
         return what
 
-    return [msgspec.structs.replace(entry, what=told(entry.what)) for entry in entries]
+    return [changed(entry, what=told(entry.what)) for entry in entries]
 
 
 def by_somebody_else(entries: list[Entry]) -> list[Entry]:
     at = the_first(entries, is_checkpoint)
-    return [*entries[:at], msgspec.structs.replace(entries[at], worker="z"), *entries[at + 1 :]]
+    return [*entries[:at], changed(entries[at], worker="z"), *entries[at + 1 :]]
 
 
 def beats_unheard(entries: list[Entry]) -> list[Entry]:
@@ -207,13 +207,30 @@ def beats_unheard(entries: list[Entry]) -> list[Entry]:
     ]
 
 
-def taken_over_unnoticed(entries: list[Entry]) -> list[Entry]:
-    """Just before the last batch of a shard somebody else picks it up."""
+def picked_up_in_between(entries: list[Entry]) -> list[Entry]:
+    """Just before the last batch of a shard its holder lets go, and somebody else picks it up."""
     at = the_last(entries, of(Delivered))
-    key = entries[at].what.shard_id
-    stands = next(e.what.stands for e in reversed(entries[:at]) if isinstance(e.what, RowWritten) and e.what.key == key)
-    taken = msgspec.structs.replace(stands, owner="z@00000000", held_by="z@00000000", counter=stands.counter + 1)
-    return put_in(entries, at, "z", RowWritten(key=key, claimed=stands, stood=stands, stands=taken))
+    key, holder = entries[at].what.shard_id, entries[at].worker
+    stands = _row_before(entries, at, key)
+    free = changed(stands, owner=None, held_by=None, counter=stands.counter + 1)
+    entries = put_in(entries, at, "z", _taken(free))
+    return put_in(entries, at, holder, RowWritten(key=key, claimed=stands, stood=stands, stands=free))
+
+
+def taken_from_the_living(entries: list[Entry]) -> list[Entry]:
+    """After the last batch of a shard somebody takes it from its holder."""
+    last = the_last(entries, of(Delivered))
+    return put_in(entries, last + 3, "z", _taken(_row_before(entries, last, entries[last].what.shard_id)))
+
+
+def _row_before(entries: list[Entry], at: int, key: str) -> Lease:
+    writes = (e.what for e in reversed(entries[:at]) if isinstance(e.what, RowWritten) and e.what.key == key)
+    return next(write.stands for write in writes if write.stands is not None)
+
+
+def _taken(row: Lease) -> RowWritten:
+    taken = changed(row, owner="z@00000000", held_by="z@00000000", counter=row.counter + 1)
+    return RowWritten(key=row.key, claimed=row, stood=row, stands=taken)
 
 
 def picked_up_twice(entries: list[Entry]) -> list[Entry]:
@@ -233,7 +250,7 @@ def delivered_before_it_was_passed_on(entries: list[Entry]) -> list[Entry]:
     batch = next(
         e.what for e in reversed(entries[:at]) if isinstance(e.what, Delivered) and e.what.shard_id == shard_id
     )
-    return put_in(entries, at, entries[at].worker, msgspec.structs.replace(batch, records=following.records))
+    return put_in(entries, at, entries[at].worker, changed(batch, records=following.records))
 
 
 def _passes_on(entry: Entry, shard_id: str) -> bool:
@@ -276,7 +293,6 @@ def told_at_the_end(worker: str, what: What) -> Doctor:
     return lambda entries: put_in(entries, the_last(entries, of(Drained)), worker, what)
 
 
-BACK = msgspec.structs.replace
 DOCTORS: dict[str, Doctor] = {
     "no_skip": done_late,
     "no_skip, because of a gap": gap_of_what_is_there,
@@ -284,12 +300,13 @@ DOCTORS: dict[str, Doctor] = {
     "in_order": turned_round,
     "parents_first": another_parent,
     "keys_in_order": numbers_swapped,
-    "forward_only": row(stands=lambda write: BACK(write.stands, checkpoint=TRIM_HORIZON)),
-    "guarded": row(claimed=lambda write: BACK(write.claimed, counter=write.claimed.counter - 1)),
+    "forward_only": row(stands=lambda write: changed(write.stands, checkpoint=TRIM_HORIZON)),
+    "guarded": row(claimed=lambda write: changed(write.claimed, counter=write.claimed.counter - 1)),
     "guarded, with the counter": row(is_counter_free=lambda _: True),
     "only_by_the_holder": by_somebody_else,
     "before_the_deadline": beats_unheard,
-    "no_zombie": taken_over_unnoticed,
+    "no_zombie": picked_up_in_between,
+    "only_from_the_dead": taken_from_the_living,
     "tokens_grow": picked_up_twice,
     "none_when_asked": delivered_before_it_was_passed_on,
     "shard_end": child_unborn,

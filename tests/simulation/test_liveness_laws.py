@@ -2,7 +2,7 @@
 
 import pytest
 
-from kcl_py.events import LeasePickedUp, ProcessorFailed
+from kcl_py.events import LeaseAssigned, LeasePickedUp, ProcessorFailed, SessionLost
 from tests.simulation import facts
 from tests.simulation.laws import liveness, stillness
 from tests.simulation.laws.history import History
@@ -103,6 +103,7 @@ def test_a_worker_that_fails_is_told():
 def dead_for_long(tale: Tale) -> History:
     tale.owned(50, "s", "b")
     tale.crashed(100, "b")
+    tale.revoked(119, "b")
     tale.owned(120, "s", "a")
     return tale.drained(125)
 
@@ -206,7 +207,19 @@ def cold_for_long(tale: Tale) -> History:
     return tale.drained(40)
 
 
+def lost_for_nothing(tale: Tale) -> History:
+    tale.told(50, "b", SessionLost(session="b@00000000", reason="odd"))
+    return tale.drained(60)
+
+
+def planned_by_another(tale: Tale) -> History:
+    tale.told(50, "b", LeaseAssigned(shard_id="s", to="b@00000000"))
+    return tale.drained(60)
+
+
 TALES = {
+    "sessions_last": lost_for_nothing,
+    "only_the_leader_plans": planned_by_another,
     "soon_elsewhere": dead_for_long,
     "no_orphan": nobodys_for_long,
     "balanced": uneven,

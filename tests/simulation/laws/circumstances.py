@@ -36,7 +36,7 @@ class Workers(msgspec.Struct, frozen=True):
     """Of one instant.
 
     Attributes:
-        beating: those whose keeper runs, and that are not leaving.
+        beating: those whose keeper runs, that are not leaving, and that are of the core once there is one.
         able: those of them whose loop runs as well.
     """
 
@@ -131,8 +131,10 @@ class Circumstances:
         workers = [Workers()]
         beating: set[str] = set()
         blocked: set[str] = set()
-        for entry, what in self._log.of(*CHANGES):
+        for entry, what in self._log.of(*CHANGES, CoreChosen):
             match what:
+                case CoreChosen():  # what ails the others never ends
+                    beating &= set(what.workers)
                 case Joined() | Resumed():
                     beating.add(entry.worker)
                 case Blocked():
@@ -153,8 +155,3 @@ class Circumstances:
     def is_of_another_table(self, before: Entry, after: Entry) -> bool:
         """True if the table was dropped or restored between two lines."""
         return any(before.index < index < after.index for _, index, kind in self.resets if kind is not StreamReplaced)
-
-    @cached_property
-    def core(self) -> tuple[float, frozenset[str]] | None:
-        """From when on which workers are healthy while what ails the others never ends."""
-        return next(((entry.at, frozenset(what.workers)) for entry, what in self._log.of(CoreChosen)), None)

@@ -3,13 +3,14 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from kcl_py.events import WorkerReady
+from kcl_py.events import HandOffOpened, LeaseAssigned, SessionLost, SessionStarted, WorkerReady
 from tests.simulation.facts import Blocked, Crashed, EntryWritten, Failed, Trouble
 from tests.simulation.laws.history import History, position_of
 from tests.simulation.laws.judgement import Judgement
 
 TAKEOVER_SECONDS = 3.0  # on top of the failover time
 PLAN_SECONDS = 5.0
+STRAY_SECONDS = 12.0  # for which a write may be under way, and be answered
 SETTLE_SECONDS = 30.0  # after the last membership change all moves are made
 
 
@@ -111,6 +112,36 @@ def went_on_at(history: History, shard_id: str, at: float) -> float | None:
     if waits >= len(put_at) or put_at[waits] > began_at:
         return began_at
     return next((at for at in history.deliveries_of.get(shard_id, ()) if at > began_at), None)
+
+
+def sessions_last(history: History) -> Judgement:
+    """L7: a session ends only because it was revoked, or its entry is gone; not because an answer got lost."""
+    judgement = Judgement()
+    dead: set[str] = set()
+    for entry, what in history.log.of(EntryWritten, SessionStarted, SessionLost):
+        if isinstance(what, EntryWritten):
+            if what.is_revoked or what.beat is None:
+                dead.add(what.key)
+        elif isinstance(what, SessionStarted):
+            judgement.judged += 1
+        elif what.session not in dead and not history.circumstances.resets:
+            judgement.append(f"{entry.at:.3f} {entry.worker} lost {what.session}, though nobody took it: {what.reason}")
+    return judgement
+
+
+def only_the_leader_plans(history: History) -> Judgement:
+    """L3: who has lost the leader lock makes no move any more, once what it had sent has landed."""
+    judgement = Judgement()
+    for entry, _ in history.log.of(LeaseAssigned, HandOffOpened):
+        lock = history.sessions.leader_at(entry.at - STRAY_SECONDS)
+        now = history.sessions.leader_at(entry.at)
+        leaders = {history.worker_of(one.owner) for one in (lock, now) if one is not None}
+        since = [written for written, _ in history.lock_writes if entry.at - STRAY_SECONDS < written.at <= entry.at]
+        judgement.demand(
+            entry.worker in leaders or any(one.worker == entry.worker for one in since) or lock is None,
+            f"{entry.at:.3f} {entry.worker} makes a move, and {leaders} leads",
+        )
+    return judgement
 
 
 _PASSES = ("Throttled", "ServiceUnavailable", "CredentialsError", "AccessDenied")

@@ -1,7 +1,7 @@
 """S6 and S7: who may write, and who may deliver."""
 
 from kcl_py.core.lease import Lease
-from tests.simulation.facts import Delivered, RowWritten, TableDropped, TableRestored
+from tests.simulation.facts import Delivered, EntryWritten, RowWritten, TableDropped, TableRestored
 from tests.simulation.laws.history import History
 from tests.simulation.laws.judgement import Judgement
 
@@ -44,6 +44,27 @@ def only_by_the_holder(history: History) -> Judgement:
             judgement.demand(
                 history.worker_of(stood.effective_owner) == entry.worker,
                 f"{entry.at:.3f} {entry.worker} moved the checkpoint of {write.key}, held by {stood.effective_owner}",
+            )
+    return judgement
+
+
+def only_from_the_dead(history: History) -> Judgement:
+    """S6: who holds a lease keeps it until it lets go itself, or its session is revoked or has no entry."""
+    judgement = Judgement()
+    dead_since: dict[str, int] = {}
+    for entry, what in history.log.of(EntryWritten, RowWritten):
+        if isinstance(what, EntryWritten):
+            if what.is_revoked or what.beat is None:
+                dead_since.setdefault(what.key, entry.index)
+            continue
+        holder = what.stood.held_by if what.stood is not None else None
+        if holder is None or what.stands is None or holder != what.stood.effective_owner:
+            continue
+        if what.stands.effective_owner != holder and history.worker_of(holder) != entry.worker:
+            is_of_this_table = any(one.index < entry.index for one, _ in history.sessions.entries_of.get(holder, ()))
+            judgement.demand(
+                holder in dead_since or not is_of_this_table or bool(history.circumstances.resets),
+                f"{entry.at:.3f} {entry.worker} takes {what.key} from {holder}, which lives",
             )
     return judgement
 

@@ -67,11 +67,14 @@ def written_on_time(history: History) -> Judgement:
     if interval is None:
         return judgement
     unwritten: dict[tuple[str, str], Entry] = {}  # by worker and shard: the first batch done since the last write
+    holders: dict[str, str] = {}
     for entry, what in history.log.of(Done, RowWritten, *RESETS, Drained):
         if isinstance(what, Done):
-            if not history.is_manual(entry.worker):
+            if not history.is_manual(entry.worker) and holders.get(what.shard_id) == entry.worker:
                 unwritten.setdefault((entry.worker, what.shard_id), entry)
             continue
+        if isinstance(what, RowWritten):
+            holders[what.key] = history.worker_of(what.stands.held_by) if what.stands is not None else ""
         keys = [key for key in unwritten if not isinstance(what, RowWritten) or key[1] == what.key]
         for key in keys:
             done = unwritten.pop(key)

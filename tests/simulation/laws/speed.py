@@ -52,8 +52,6 @@ def heal(history: History) -> Judgement:
     if end >= history.ends_at or is_leaving:
         return judgement
     living = circumstances.at(end).able
-    if circumstances.core is not None:
-        living &= circumstances.core[1]
     for shard_id in history.writes_of:
         parents = history.parents.get(shard_id, ())
         row = history.row_at(shard_id, end)
@@ -119,8 +117,9 @@ def _has_backlog(history: History, shard_id: str, at: float, end: float) -> bool
     for call, what in history.calls_of.get((entry.worker, shard_id), ()):
         if isinstance(what, Delivered) and entry.index < call.index and call.at < at:
             position = what.records[-1].position
-    waits, put_at = history.index_after(shard_id, position), history.put_at.get(shard_id, [])
-    return waits < len(put_at) and put_at[waits] < at
+    first, put_at = history.index_after(shard_id, position), history.put_at.get(shard_id, [])
+    waits = zip(history.puts.get(shard_id, [])[first:], put_at[first:], strict=True)
+    return any(when < at and not history.is_gone(put, entry.index) for put, when in waits)
 
 
 def _is_heard_of(history: History, shard_id: str, begin: float, end: float) -> bool:

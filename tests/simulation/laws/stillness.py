@@ -11,6 +11,8 @@ from tests.simulation.laws.judgement import Judgement
 from tests.simulation.laws.liveness import PLAN_SECONDS, SETTLE_SECONDS
 
 Lull = tuple[float, float]
+BURST_SECONDS = 5.0  # membership must be quiet for so long before held leases move
+CONSTANT_SECONDS = 30.0  # under constant change they move after so long all the same
 
 
 def balanced(history: History) -> Judgement:
@@ -30,9 +32,11 @@ def balanced(history: History) -> Judgement:
 
 
 def moved_once(history: History) -> Judgement:
-    """L3: after a change each lease moves at most once; the dead have lost theirs in any case."""
+    """L3: after a change each lease moves at most once, and a burst of joins is one. The dead have lost theirs in
+    any case.
+    """
     judgement = Judgement()
-    for begin, end in _lulls(history):
+    for begin, end in itertools.chain(_lulls(history), _bursts(history)):
         moved: Counter[str] = Counter()
         for entry, write in _moves(history, begin, end):
             giver = write.stood.owner if write.stood is not None else None
@@ -58,14 +62,36 @@ def quiet(history: History) -> Judgement:
 
 def _lulls(history: History) -> Iterator[Lull]:
     """From each change of membership or shards to the next, where no door misbehaves in between."""
-    changes = [at for at, _ in history.membership_changes]
-    changes += [entry.at for entry, write in history.writes if write.stood is None or write.stands is None]
-    changes += [entry.at for entry, write in history.writes if write.stands is not None and write.stands.is_finished]
+    changes = _shards_change_at(history).union(at for at, _ in history.membership_changes)
     end = history.ends_at
     times = sorted({at for at in changes if at < end} | {end})
     for begin, until in itertools.pairwise(times):
         if history.is_calm(begin, until):
             yield begin, until
+
+
+def _bursts(history: History) -> Iterator[Lull]:
+    """From each first of several joins that follow each other closely to the next change that is none."""
+    joins = [entry.at for entry, _ in history.joined.values()]
+    others = sorted({at for at, _ in history.membership_changes}.difference(joins) | _shards_change_at(history))
+    while joins:
+        count = 1
+        while count < len(joins) and joins[count] - joins[count - 1] < BURST_SECONDS:
+            count += 1
+        begin, last = joins[0], joins[count - 1]
+        following = joins[count : count + 1] + others[bisect_right(others, begin) :][:1] + [history.ends_at]
+        end = min(following)
+        if count > 1 and last < end and last - begin < CONSTANT_SECONDS and history.is_calm(begin, end):
+            yield begin, end
+        del joins[:count]
+
+
+def _shards_change_at(history: History) -> set[float]:
+    return {
+        entry.at
+        for entry, write in history.writes
+        if write.stood is None or write.stands is None or write.stands.is_finished
+    }
 
 
 def _moves(history: History, begin: float, end: float) -> Iterator[tuple[Entry, RowWritten]]:

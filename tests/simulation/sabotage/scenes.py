@@ -157,6 +157,47 @@ async def slow_hand_off(fleet: Simulation) -> None:
 
 
 @scene(shards=6)
+async def idle(fleet: Simulation) -> None:
+    """A third worker joins where no records come."""
+    for name in "ab":
+        recruit(fleet, name)
+    await asyncio.sleep(20)
+    recruit(fleet, "late")
+    await asyncio.sleep(50)
+
+
+@scene(shards=6)
+async def giver_dies(fleet: Simulation) -> None:
+    """The giver of a hand-off dies before it has given."""
+    await settled(fleet, 2)
+    slow(fleet, 3.0)
+    recruit(fleet, "late")
+    for _ in range(300):
+        fleet.put(1)
+        await asyncio.sleep(0.1)
+        givers = [worker_of(row.checkpoint_owner) for row in (await fleet.rows()).values() if row.checkpoint_owner]
+        if givers:
+            fleet.crash(givers[0])
+            break
+    await under_load(fleet, 40)
+    slow(fleet, 0.0)
+    await at_rest(fleet)
+
+
+@scene(shards=6)
+async def leader_cut_off(fleet: Simulation) -> None:
+    """The leader can renew its lock no more, though it reaches everything else; workers come meanwhile."""
+    await settled(fleet, 3)
+    leader = fleet.workers[part(fleet, "leader")]
+    spoil_for(fleet, leader, 60, "fail", "write_leader_lock")
+    await under_load(fleet, 25)
+    for name in "xyz":
+        recruit(fleet, name)
+        await under_load(fleet, 12)
+    await at_rest(fleet)
+
+
+@scene(shards=6)
 async def receiver_dies(fleet: Simulation) -> None:
     """The receiver of a hand-off dies before it has received."""
     await settled(fleet, 2)
@@ -469,6 +510,7 @@ async def lost_answers(fleet: Simulation) -> None:
     for worker in fleet.everybody:
         for nth in range(2, 60, 3):
             spoil(worker, "lose_answer", "write", nth=nth)
+            spoil(worker, "lose_answer", "write_session", nth=nth)
     fleet.trouble("lose_answer", 90)
     recruit(fleet, "late")
     await under_load(fleet, 20)
@@ -552,7 +594,9 @@ async def erased(fleet: Simulation) -> None:
     await under_load(fleet, 10)
     fleet.erase_row(held["w1"])
     fleet.crash("w1")
-    await under_load(fleet, 60)
+    await under_load(fleet, 40)
+    await fleet.leave("w0")
+    await under_load(fleet, 20)
     await at_rest(fleet)
 
 
@@ -603,6 +647,17 @@ async def failing(fleet: Simulation) -> None:
     await fleet.leave("w1")
     await under_load(fleet, 30)
     fleet.workers["w0"].is_failing = lambda: False
+    await at_rest(fleet)
+
+
+@scene()
+async def mended(fleet: Simulation) -> None:
+    """The processors of one worker always raise, for a while."""
+    await settled(fleet, 2)
+    fleet.workers["w1"].is_failing = lambda: True
+    await under_load(fleet, 45)
+    fleet.workers["w1"].is_failing = lambda: False
+    await under_load(fleet, 20)
     await at_rest(fleet)
 
 
