@@ -646,3 +646,18 @@ def test_a_stream_whose_first_shards_were_trimmed_long_ago_starts_at_once():
         await worker.drain()
 
     run(story())
+
+
+def test_shards_that_wait_for_their_next_read_hold_no_room_of_the_buffer():
+    """One byte of buffer is one page at a time: a busy shard has it while the idle ones wait."""
+
+    async def story():
+        site = Site(shards=8)
+        worker = BenchWorker(site, buffer_bytes_max=1, read_limit=3, idle_read_interval_seconds=10)
+        await asyncio.sleep(5)
+        put = site.put(120)
+        await asyncio.sleep(25)
+        assert sorted(site.payloads(), key=int) == put
+        await worker.drain()
+
+    run(story())

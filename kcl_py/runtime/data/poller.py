@@ -110,6 +110,7 @@ class Poller:
 
     async def _step(self, iterator: str) -> str | None:
         """Read one page into the buffer; the iterator to go on with, None at the end of the shard."""
+        await self._until_due()  # with no room reserved, which others can use meanwhile
         with self._pulse.waiting():  # others hold the room, and are watched as well
             reserved = await self._buffer.reserve()
         page = None
@@ -185,9 +186,8 @@ class Poller:
             return await self._stream.open(self._shard_id, self._place)
 
     async def _read(self, iterator: str) -> Page:
+        await self._until_due()
         loop = asyncio.get_running_loop()
-        while (wait := self._pace.seconds_to_wait(loop.time())) > 0:
-            await self._sleep(wait)
         began, began_at = loop.time(), self._clock()
         page: Page | None = None
         try:
@@ -200,6 +200,11 @@ class Poller:
             self.tip_seen_at = began_at if is_idle else None
         self._has_read.set()
         return page
+
+    async def _until_due(self) -> None:
+        loop = asyncio.get_running_loop()
+        while (wait := self._pace.seconds_to_wait(loop.time())) > 0:
+            await self._sleep(wait)
 
     async def _sleep(self, seconds: float) -> None:
         with self._pulse.waiting():
