@@ -1,18 +1,29 @@
-"""A fleet told to misbehave is caught by some law, within a bounded number of seeds."""
+"""Whatever a fleet is told to do otherwise, some law notices; and every law is the only one to notice something."""
 
 import pytest
 
-from tests.simulation.sabotage import SABOTAGES, lives_in_a_gullible_table, sabotaged
-from tests.simulation.verdict import life_of, verdict_on
-
-SEEDS_MAX = 30
-
-
-@pytest.mark.parametrize("sabotage", SABOTAGES, ids=lambda sabotage: sabotage.name)
-def test_misbehaviour_is_caught(sabotage):
-    with sabotaged(sabotage):
-        assert any(verdict_on(seed, life_of(seed)) for seed in range(SEEDS_MAX)), "no law noticed"
+from tests.simulation.sabotage import CATALOGUE
+from tests.simulation.sabotage.mutation import Mutation, StaleMutation, mutated
+from tests.simulation.sabotage.scenes import SCENES
+from tests.simulation.verdict import LAWS, judged
 
 
-def test_a_table_that_checks_no_condition_is_caught():
-    assert any(verdict_on(seed, lives_in_a_gullible_table(seed)) for seed in range(SEEDS_MAX))
+@pytest.mark.parametrize("sabotage", CATALOGUE, ids=lambda sabotage: sabotage.name)
+def test_misbehaviour_is_noticed(sabotage):
+    assert sabotage.caught_by() == (sabotage.laws or {sabotage.test})
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_a_scene_that_is_not_sabotaged_breaks_no_law(name):
+    assert judged(SCENES[name].history(), LAWS) == {}
+
+
+def test_the_catalogue_is_long_and_names_nothing_twice():
+    names = [sabotage.name for sabotage in CATALOGUE]
+    assert len(set(names)) == len(names) >= 36
+
+
+def test_code_that_has_changed_is_told_and_not_mutated():
+    stale = Mutation("kcl_py.core.lineage:Lineage.may_start", "what it never said", "nothing")
+    with pytest.raises(StaleMutation), mutated(stale):
+        pass

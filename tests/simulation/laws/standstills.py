@@ -59,7 +59,9 @@ def tales_of(history: History) -> list[EpochTale]:
         LeasePickedUp, Delivered, Done, Raised, ProcessorFailed, CheckpointOverdue, RowWritten, *ENDINGS
     ):
         if isinstance(what, LeasePickedUp):
-            row = picked_up[entry.worker, what.shard_id, what.fencing_token]
+            row = picked_up.get((entry.worker, what.shard_id, what.fencing_token))
+            if row is None:
+                continue  # it only says so; what it delivers is law S3's
             tale = EpochTale(what.shard_id, entry, position_of(row.checkpoint))
             tales.append(tale)
             newest[entry.worker, what.shard_id] = tale

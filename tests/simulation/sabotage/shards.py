@@ -1,0 +1,126 @@
+"""Parents and children, listings and ends, and whose table it is."""
+
+from tests.simulation.sabotage.sabotage import by_law
+
+CATALOGUE = (
+    by_law(
+        "a second parent is forgotten",
+        "kcl_py.core.lineage:Lineage.may_start",
+        "for parent in lease.parent_shard_ids:",
+        "for parent in lease.parent_shard_ids[:1]:",
+        "lifetime",
+        "parents_first",
+    ),
+    by_law(
+        "a child starts at the tip",
+        "kcl_py.core.shard_end:shard_end",
+        "Lease.for_shard(child, TRIM_HORIZON)",
+        "Lease.for_shard(child, type(TRIM_HORIZON)('LATEST'))",
+        "lifetime",
+        "complete",
+        "in_order",
+        "keys_in_order",
+        "no_skip",
+    ),
+    by_law(
+        "no children are confirmed at once",
+        "kcl_py.core.shard_end:shard_end",
+        "if listings.agree(lambda listing: _shows_no_others(listing, lease.key, end.child_shard_ids)):",
+        "if True:",
+        "half_a_family",
+        "shard_end",
+    ),
+    by_law(
+        "an ended shard names no children",
+        "kcl_py.core.lease:Lease.ended",
+        "child_shard_ids=tuple(sorted(child_shard_ids)),",
+        "child_shard_ids=(),",
+        "lifetime",
+        "shard_end",
+    ),
+    by_law(
+        "a listing that lacks a shard outweighs its kin",
+        "kcl_py.core.lineage:Lineage.is_gone",
+        "return self.listings.agree(",
+        "return self.listings.newest is not None and (lambda says: says(self.listings.newest))(",
+        "missing_shard",
+        "keys_in_order",
+        "no_skip",
+        "shard_end",
+    ),
+    by_law(
+        "the stream's incarnation is ignored",
+        "kcl_py.runtime.discovery:Discovery.check_stream",
+        "if self.description.incarnation != began_with:",
+        "if False:",
+        "stream_replaced",
+        "binding",
+    ),
+    by_law(
+        "an unfinished parent counts as done",
+        "kcl_py.core.lineage:Lineage.may_start",
+        "elif not row.is_finished:",
+        "elif False:",
+        "lifetime",
+        "parents_first",
+    ),
+    by_law(
+        "a part of the children counts as all",
+        "kcl_py.core.shard_end:_are_all",
+        "return is_merge_whole and not hash_range.without(child.hash_range for child in children)",
+        "return True",
+        "half_a_family",
+        "shard_end",
+    ),
+    by_law(
+        "children are made for nobody and forgotten",
+        "kcl_py.runtime.leases.tenure:Tenure._end_shard",
+        "for child in end.children)",
+        "for child in end.children[:1])",
+        "lifetime",
+        "complete",
+        "shard_end",
+    ),
+    by_law(
+        "a shard that the service does not know has ended",
+        "kcl_py.runtime.leases.holdings:Holdings.end_trimmed",
+        "for lease in audit.trimmed(lineage):",
+        "for lease in self.leases:",
+        "missing_shard",
+        "keys_in_order",
+        "no_skip",
+        "shard_end",
+    ),
+    by_law(
+        "another stream's rows are adopted",
+        "kcl_py.runtime.admission:Admission._check_bindings",
+        "if binding.stream != self._binding.stream:",
+        "if False:",
+        "stream_replaced",
+        "binding",
+    ),
+    by_law(
+        "SHARD_END before the children's rows",
+        "kcl_py.runtime.leases.tenure:Tenure._end_shard",
+        (
+            "        await discovery.create(msgspec.structs.replace(child, owner=owner) for child in "
+            "end.children)\n"
+            "        await self._save(lambda row: row.ended(end.child_shard_ids))"
+        ),
+        (
+            "        await self._save(lambda row: row.ended(end.child_shard_ids))\n"
+            "        await discovery.create(msgspec.structs.replace(child, owner=owner) for child in "
+            "end.children)"
+        ),
+        "lifetime",
+        "shard_end",
+    ),
+    by_law(
+        "the table's id is ignored",
+        "kcl_py.runtime.admission:Admission._check_identity",
+        "if None not in (was, now) and was != now and",
+        "if False and",
+        "table_restored",
+        "binding",
+    ),
+)
