@@ -653,11 +653,12 @@ def test_shards_that_wait_for_their_next_read_hold_no_room_of_the_buffer():
 
     async def story():
         site = Site(shards=8)
-        worker = BenchWorker(site, buffer_bytes_max=1, read_limit=3, idle_read_interval_seconds=10)
+        worker = BenchWorker(site, buffer_bytes_max=1, read_limit=3, idle_read_interval_seconds=15)
         await asyncio.sleep(5)
-        put = site.put(120)
-        await asyncio.sleep(25)
-        assert sorted(site.payloads(), key=int) == put
+        for number in range(60):
+            site.put_data(str(number).encode(), key="the busy one")
+        await asyncio.sleep(60)
+        assert site.payloads() == [str(number) for number in range(60)]
         await worker.drain()
 
     run(story())
