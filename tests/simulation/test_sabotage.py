@@ -1,4 +1,4 @@
-"""Whatever a fleet is told to do otherwise, some law notices; and every law is the only one to notice something."""
+"""Whatever a fleet is told to do otherwise, some law notices, or a test where no fleet can show it."""
 
 import pytest
 

@@ -1,6 +1,7 @@
 """What becomes of records between the stream and a processor."""
 
-from tests.simulation.sabotage.sabotage import by_law, by_test
+from tests.simulation.sabotage.mutation import Mutation
+from tests.simulation.sabotage.sabotage import Sabotage, by_law, by_test
 
 CATALOGUE = (
     by_law(
@@ -172,13 +173,20 @@ CATALOGUE = (
         "lifetime",
         "written_on_time",
     ),
-    by_law(
-        "the buffer has no limit",
-        "kcl_py.runtime.data.buffer:ByteBudget._admit",
-        "if (fits and not is_somebody_first) or",
-        "if True or",
-        "large_pages",
-        "memory",
+    Sabotage(
+        name="neither the buffer nor a shard's part of it has a limit",
+        mutations=(
+            Mutation(
+                "kcl_py.runtime.data.buffer:ByteBudget._admit", "if (fits and not is_somebody_first) or", "if True or"
+            ),
+            Mutation(
+                "kcl_py.runtime.data.buffer:PageBuffer.reserve",
+                "while len(self._pages) + bool(self._in_hand) >= PAGES_MAX and not self._is_closed:",
+                "while False:",
+            ),
+        ),
+        scene="large_pages",
+        laws=frozenset({"memory"}),
     ),
     by_law(
         "the deadline is ignored",
@@ -228,5 +236,15 @@ CATALOGUE = (
         "or (self.used <= self._bytes_max and turn.holds_nothing())",
         "or False",
         "tests/runtime/test_buffer.py",
+    ),
+    by_law(
+        "an error stops the whole worker",
+        "kcl_py.runtime.data.attendant:Attendant._tell",
+        "        assert isinstance(error, ProcessorRaised)",
+        "        self._place.deadline._at = float('-inf'); self._place.deadline.extend = lambda at: None",
+        "mended",
+        "complete",
+        "heal",
+        "others_go_on",
     ),
 )

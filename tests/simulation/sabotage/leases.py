@@ -107,4 +107,22 @@ CATALOGUE = (
         "",
         "tests/aws/test_conditions.py",
     ),
+    by_law(
+        "a table that checks no condition",
+        "kcl_py.local.memory_lease_table:MemoryLeaseTable.write",
+        "if row is None or _guard(row, change) != _guard(before, change):",
+        "if row is None:",
+        "late_writes",
+        "forward_only",
+        "guarded",
+        "only_by_the_holder",
+    ),
+    by_law(
+        "a lost answer is taken for success",
+        "kcl_py.runtime.leases.held_lease:HeldLease._try",
+        "            raise  # it may have landed: the next try finds out",
+        "            return self._stands(change.after)",
+        "lost_requests",
+        "in_order",
+    ),
 )

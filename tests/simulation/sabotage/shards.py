@@ -1,6 +1,7 @@
 """Parents and children, listings and ends, and whose table it is."""
 
-from tests.simulation.sabotage.sabotage import by_law
+from tests.simulation.sabotage.mutation import Mutation
+from tests.simulation.sabotage.sabotage import Sabotage, by_law
 
 CATALOGUE = (
     by_law(
@@ -122,5 +123,22 @@ CATALOGUE = (
         "if False and",
         "table_restored",
         "binding",
+    ),
+    Sabotage(
+        name="children are made for nobody, and plans are late",
+        mutations=(
+            Mutation(
+                "kcl_py.runtime.leases.tenure:Tenure._end_shard",
+                "owner = self._desk.session() if is_staying else None",
+                "owner = None",
+            ),
+            Mutation(
+                "kcl_py.runtime.fleet.coordinator:Coordinator._plan_if_due",
+                "if self._is_plan_due or is_settled or now - self._read_at >= PLAN_SECONDS:",
+                "if now - self._read_at >= 40:",
+            ),
+        ),
+        scene="merged",
+        laws=frozenset({"no_orphan"}),
     ),
 )

@@ -74,7 +74,7 @@ async def large_pages(fleet: Simulation) -> None:
         fleet.put(4, padding=200_000)
         await asyncio.sleep(1)
     recruit(fleet, "a", buffer_bytes_max=2 << 20, read_limit=5)
-    fleet.everybody[0].processing_seconds = lambda: 0.5
+    fleet.everybody[0].processing_seconds = lambda: 2.0
     await asyncio.sleep(20)
     fleet.everybody[0].processing_seconds = lambda: 0.0
     await at_rest(fleet, 30)
