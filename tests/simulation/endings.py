@@ -49,7 +49,7 @@ async def core(living: Living, fleet: Simulation) -> None:
     healthy = dice.sample(names, dice.randint(1, len(names)))
     for name in names:
         if name not in healthy:
-            dice.choice([_dies, _stands_still, _has_no_table])(fleet.workers[name])
+            dice.choice([_dies, _stands_still, _hangs, _has_no_table])(fleet, fleet.workers[name])
     fleet.log.note("", CoreChosen(workers=tuple(sorted(healthy))))
     fleet.log.note("", Healed())
     for _ in range(20):
@@ -57,9 +57,9 @@ async def core(living: Living, fleet: Simulation) -> None:
         await asyncio.sleep(1)
     await _until_done(fleet)
     await asyncio.sleep(2 * living.life.failover_seconds)
-    for name in names:
-        if name not in healthy and fleet.workers.get(name) is not None:
-            fleet.crash(name)  # it would not stop in order
+    for worker in fleet.everybody:
+        if worker.name in names and worker.name not in healthy and worker.is_alive:
+            worker.crash()  # it would not stop in order
 
 
 async def night(living: Living, fleet: Simulation) -> None:
@@ -122,13 +122,18 @@ async def _until_done(fleet: Simulation) -> None:
         await asyncio.sleep(2)
 
 
-def _dies(worker: FleetWorker) -> None:
+def _dies(_: Simulation, worker: FleetWorker) -> None:
     worker.crash()
 
 
-def _stands_still(worker: FleetWorker) -> None:
+def _stands_still(_: Simulation, worker: FleetWorker) -> None:
     worker.pause()
 
 
-def _has_no_table(worker: FleetWorker) -> None:
+def _hangs(_: Simulation, worker: FleetWorker) -> None:
+    worker.block()
+
+
+def _has_no_table(fleet: Simulation, worker: FleetWorker) -> None:
     worker.table.faults.append(Fault(kind="fail"))
+    fleet.trouble("table gone", 0, worker.name)  # for good: from here on it is as good as dead

@@ -68,7 +68,7 @@ class Life(msgspec.Struct, frozen=True):
             settings=_settings(dice, is_hour=is_hour),
             incidents=_incidents(dice, kinds, seconds, pause),
             ending="heal" if is_calm else dice.choices(ENDINGS, [10, 6, 2, 1, 1, 1])[0],
-            is_manual=dice.random() < 0.0,
+            is_manual=dice.random() < 0.25,
             is_far=not is_calm and dice.random() < 0.15,
             puts=dice.choice([(0, 8), (0, 2), (2, 6)]) if not is_hour else (0, 2),
             aggregate_max=dice.choice([1, 1, 4]),
@@ -99,9 +99,13 @@ class Life(msgspec.Struct, frozen=True):
 
     @property
     def failover_seconds(self) -> float:
-        failover = self.settings["failover_seconds"]
-        assert isinstance(failover, float)
-        return failover
+        return self.seconds_of("failover")
+
+    def seconds_of(self, setting: str) -> float:
+        """A duration that all workers were told."""
+        seconds = self.settings[f"{setting}_seconds"]
+        assert isinstance(seconds, float)
+        return seconds
 
     @property
     def is_calm(self) -> bool:
@@ -132,7 +136,8 @@ def _settings(dice: random.Random, *, is_hour: bool) -> dict[str, object]:
         "buffer_bytes_max": dice.choice([1, 500, 64 * 2**20]),
         "shutdown_grace_seconds": dice.choice([3.0, 25.0]),
         "shard_listing_interval_seconds": dice.choice([10.0, 60.0]),
-        "idle_read_interval_seconds": dice.choice([15.0, 30.0]) if is_hour else dice.choice([0.2, 1.0, 5.0]),
+        "idle_read_interval_seconds": dice.choice([10.0, 15.0]) if is_hour else dice.choice([0.2, 1.0, 5.0]),
+        "stall_timeout_seconds": dice.choice([40.0, 120.0]),
         "retry_backoff_max_seconds": 2.0,
         "retry_stopped_seconds": 5.0,
     }

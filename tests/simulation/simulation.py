@@ -34,6 +34,7 @@ from tests.simulation.facts import (
     Trouble,
 )
 from tests.simulation.fleet_worker import FleetWorker, World
+from tests.simulation.numbered_tasks import number_tasks
 from tests.simulation.wall_clock import WallClock
 from tests.simulation.wire import Network
 
@@ -283,6 +284,7 @@ def simulated(
     logs: list[Log] = []
 
     async def main() -> None:
+        number_tasks(asyncio.get_running_loop())
         simulation = Simulation(seed, order, shards, make_worker, table())
         logs.append(simulation.log)
         with simulation.wall_clock.shown():

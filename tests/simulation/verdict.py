@@ -96,16 +96,12 @@ def lived(
 
 def history_of(life: Life, log: Log) -> History:
     """The log of a life, with what its workers were told."""
-    audit_seconds, checkpoint_seconds = (
-        life.settings[name] for name in ("shard_listing_interval_seconds", "checkpoint_interval_seconds")
-    )
-    assert isinstance(audit_seconds, float)
-    assert isinstance(checkpoint_seconds, float)
     return History(
         log,
         life.failover_seconds,
-        audit_seconds=audit_seconds,
-        checkpoint_seconds=checkpoint_seconds,
+        audit_seconds=life.seconds_of("shard_listing_interval"),
+        checkpoint_seconds=life.seconds_of("checkpoint_interval"),
+        stall_timeout_seconds=life.seconds_of("stall_timeout"),
         repeats_max=life.repeats_max,
     )
 
