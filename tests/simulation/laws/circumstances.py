@@ -126,6 +126,12 @@ class Circumstances:
         return bool(frozenset.intersection(*(one.able for one in workers[first : last + 1])))
 
     @cached_property
+    def blocked_for_ever(self) -> frozenset[str]:
+        """Workers whose loop was blocked last, and never let go: their keeper lives, until the stall timeout."""
+        last = {entry.worker: isinstance(what, Blocked) for entry, what in self._log.of(Blocked, Unblocked)}
+        return frozenset(worker for worker, is_blocked in last.items() if is_blocked)
+
+    @cached_property
     def _times(self) -> tuple[list[float], list[Workers]]:
         times: list[float] = []
         workers = [Workers()]

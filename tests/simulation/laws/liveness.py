@@ -159,7 +159,8 @@ def nobody_fails(history: History) -> Judgement:
     for entry, failed in history.log.of(Failed):
         is_start = entry.worker not in ready and failed.error.startswith(_PASSES)
         is_stall = entry.worker in blocked and failed.error.startswith("WorkerStalled")
-        if not is_start and not is_stall and entry.at < reset_at:
+        is_stuck = any(failed.error.startswith(f"{name} leaves") for name in history.circumstances.blocked_for_ever)
+        if not is_start and not is_stall and not is_stuck and entry.at < reset_at:
             judgement.append(f"{entry.at:.3f} {entry.worker} failed: {failed.error}")
     return judgement
 

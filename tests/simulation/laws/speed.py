@@ -57,7 +57,10 @@ def heal(history: History) -> Judgement:
         row = history.row_at(shard_id, end)
         if row is None or row.is_finished or any(history.ended_at.get(one, end) > healed for one in parents):
             continue
-        is_held = history.worker_of(row.held_by) in living
+        holder = history.worker_of(row.held_by)
+        if holder in circumstances.blocked_for_ever:
+            continue  # it beats; law L4 says how long it may
+        is_held = holder in living
         judgement.demand(
             is_held,
             f"{end:.3f} {shard_id} is still {row.held_by or 'nobody'}'s, and all was well from {healed:.3f} on",
