@@ -12,6 +12,7 @@ from tests.simulation.laws.liveness import PLAN_SECONDS, SETTLE_SECONDS
 
 Lull = tuple[float, float]
 BURST_SECONDS = 3.0  # held leases move when membership was quiet for 5 s, as the leader sees it
+SEEN_SECONDS = 2.0  # until the leader knows of a join: what moves before is still for the change before
 CONSTANT_SECONDS = 30.0  # under constant change they move after so long all the same
 
 
@@ -82,7 +83,7 @@ def _bursts(history: History) -> Iterator[Lull]:
         following = joins[count : count + 1] + others[bisect_right(others, begin) :][:1] + [history.ends_at]
         end = min(following)
         if count > 1 and last < end and last - begin < CONSTANT_SECONDS and history.is_calm(begin, end):
-            yield begin, end
+            yield begin + SEEN_SECONDS, end
         del joins[:count]
 
 
