@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
-_INTEGER = re.compile(r"[0-9]{1,38}")  # DynamoDB's numbers have 38 digits
+_INTEGER = re.compile(r"[0-9]{1,19}")
+_INTEGER_MAX = 2**63 - 1  # a long of Java's, whose rows these are; what is counted on from it still fits 38 digits
 _DECIMAL = re.compile(r"-?[0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]{1,3})?")
 _DECIMAL_END = 1e126  # DynamoDB's numbers end below it; so does what can be reckoned with
 
@@ -84,12 +85,12 @@ def texts_in(item: Attributes, name: str) -> tuple[str, ...]:
 
 
 def integer_in(item: Attributes, name: str) -> int | None:
-    """A whole number of 0 or more; see `value_in`."""
+    """A whole number that Java's long holds, 0 or more; see `value_in`."""
     digits = value_in(item, name, "N", str)
     if digits is None:
         return None
-    if not _INTEGER.fullmatch(digits):
-        raise RowError(f"{name} is {digits[:64]!r}, not a whole number of 0 or more")
+    if not _INTEGER.fullmatch(digits) or int(digits) > _INTEGER_MAX:
+        raise RowError(f"{name} is {digits[:64]!r}, not a whole number from 0 to 2**63 - 1")
     return int(digits)
 
 

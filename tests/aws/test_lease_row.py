@@ -260,10 +260,10 @@ def test_a_lock_is_released_by_the_one_word_that_java_clients_write(released: st
 
 texts = st.text(min_size=1, max_size=20)
 rates = st.floats(0, 2**40).map(lambda rate: round(rate, 3))
-counts = st.integers(0, 10**38 - 1)
+counts = st.integers(0, 2**63 - 1)
 checkpoints = st.one_of(
     st.sampled_from([AT_TIMESTAMP, TRIM_HORIZON, LATEST, SHARD_END]),
-    st.builds(Checkpoint, st.integers(0, 10**128).map(str), st.integers(0, 2**63)),
+    st.builds(Checkpoint, st.integers(0, 10**128).map(str), counts),
 )
 hash_keys = st.integers(0, HASH_KEY_MAX)
 shard_ids = st.frozensets(texts, max_size=3).map(sorted).map(tuple)

@@ -58,8 +58,8 @@ def _nested(depth: int) -> Item:
     return value
 
 
-_DIGITS = ("0", "-1", "1E999999", "1E308", "9.99E125", "1E-130", "NaN", "Infinity", "-0", "1_0", "\u0663", "", "9" * 37,
-           "9" * 39, "9" * 5000, "0x10", " 1")  # fmt: skip
+_DIGITS = ("0", "-1", "1E999999", "1E308", "9.99E125", "1E-130", "NaN", "Infinity", "-0", "1_0", "\u0663", "", "9" * 38,
+           "9" * 39, "9" * 5000, "0x10", " 1", str(2**63 - 1), str(2**63))  # fmt: skip
 _TEXTS = (*ACTING, "", " ", "x" * 3000, "0", "-1", "007", "9" * 129, "9" * 5000, "TRIM_HORIZON", "LATEST", "SHARD_END",
           "shard_end", "AT_TIMESTAMP", "1/2", "\u0661", str(2**128),
           LOCK_KEY, REAL_SHARD, STRANGER, "@", "a@b@0123abcd",
