@@ -276,7 +276,7 @@ class Keeper:
                 self._rounds.look_now()
             case Request(shard_id=shard_id, matter=ShardMissing()):
                 self._holdings.is_missing(shard_id)
-                self._errands.begin(self._rounds.through_trouble("describe the stream", self._discovery.check_stream()))
+                self._errands.begin(self._rounds.check_stream())
             case Request():
                 self._errands.begin(self._serve(message))
             case Leaving():

@@ -62,8 +62,11 @@ class Rounds:
         """Something happened that a lease may follow from."""
         self._look_now.set()
 
-    async def through_trouble(self, operation: str, work: Coroutine[Any, Any, None]) -> bool:
-        """See `trouble.through_trouble`."""
+    async def check_stream(self) -> None:
+        """A shard is said to be missing: look whether the stream is still the one it was."""
+        await self._through_trouble("describe the stream", self._desk.discovery.check_stream())
+
+    async def _through_trouble(self, operation: str, work: Coroutine[Any, Any, None]) -> bool:
         return await through_trouble(operation, work, self._desk.emit)
 
     async def _coordinate(self) -> None:
@@ -72,7 +75,7 @@ class Rounds:
         while True:
             session = self._session()
             if session is not None:
-                is_done = await self.through_trouble("coordinate", self._coordinator.turn(session))
+                is_done = await self._through_trouble("coordinate", self._coordinator.turn(session))
                 failures = 0 if is_done else failures + 1
             await self._desk.sleep(back_off(failures + 1) if failures else self._coordinator.turn_seconds)
 
@@ -83,7 +86,7 @@ class Rounds:
             self._look_now.clear()
             session = self._session()
             if session is not None:
-                is_done = await self.through_trouble("look for leases", self._intake.look(session.key))
+                is_done = await self._through_trouble("look for leases", self._intake.look(session.key))
                 failures = 0 if is_done else failures + 1
             await self._wait_to_look(back_off(failures + 1) if failures else LOOK_SECONDS)
 
@@ -98,12 +101,12 @@ class Rounds:
                     await self._look_now.wait()
             session = self._session()
             if is_arriving and session is not None:
-                await self.through_trouble("look for leases", self._intake.look_at_arriving(session.key))
+                await self._through_trouble("look for leases", self._intake.look_at_arriving(session.key))
 
     async def _audit(self) -> None:
         while True:
             await self._desk.sleep(self._desk.config.shard_listing_interval_seconds)
-            await self.through_trouble("audit the shards", self._audit_once())
+            await self._through_trouble("audit the shards", self._audit_once())
             self._look_now.set()
 
     async def _audit_once(self) -> None:

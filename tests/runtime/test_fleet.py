@@ -18,6 +18,8 @@ from kcl_py.events import (
     LeaseWasLost,
 )
 from kcl_py.local.faulty_lease_table import Fault, Operation
+from kcl_py.runtime.emitter import Emitter
+from kcl_py.runtime.trouble import through_trouble
 from tests.runtime.bench import SHARD_0, BenchWorker, Recording, Site
 from tests.runtime.fleet import PowerCut, joined, load, rows, seconds_until, shares
 from tests.virtual_time import VirtualTimeLoop, run
@@ -479,13 +481,10 @@ def test_trouble_does_not_swallow_the_end_of_the_keeper():
             tasks.create_task(fails_when_it_is_cut_off())
 
     async def story():
-        site = Site()
-        worker = BenchWorker(site)
-        doing = asyncio.create_task(worker.keeper._rounds.through_trouble("work", work()))
+        doing = asyncio.create_task(through_trouble("work", work(), Emitter([])))
         await asyncio.sleep(1)
         doing.cancel()
         with pytest.raises(asyncio.CancelledError):
             await doing
-        await worker.drain()
 
     run(story())

@@ -22,6 +22,7 @@ from kcl_py.local.kinesis_model import KinesisModel
 from kcl_py.local.memory_lease_table import MemoryLeaseTable
 from kcl_py.local.operations import perform
 from kcl_py.processor import Checkpointer, ProcessorFactory
+from kcl_py.runtime.mailbox import Request, ShardMissing
 from tests.runtime.bench import SHARD_0, SHARD_1, STREAM, BenchWorker, Recording, Site
 from tests.virtual_time import run
 
@@ -256,3 +257,17 @@ async def test_a_keeper_that_fails_while_the_worker_drains_is_heard_of():
         async with worker:
             await asyncio.wait_for(begun.wait(), 10)
             worker.table.is_broken = True
+
+
+def test_a_look_at_the_stream_that_is_cut_off_before_it_begins_is_not_left_unawaited():
+    async def story():
+        site = Site()
+        worker = BenchWorker(site)
+        await asyncio.sleep(12)
+        token = (await site.row()).counter
+        worker.keeper._receive(Request(0, SHARD_0, token, ShardMissing()))
+        await worker.keeper._errands.cut_off()
+        assert worker.failure is None
+        await worker.drain()
+
+    run(story())  # a coroutine that nobody awaits is a warning, and so an error
