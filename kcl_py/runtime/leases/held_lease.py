@@ -200,7 +200,11 @@ class HeldLease:
             raise LeaseLost(str(odd)) from None
 
     async def _recreate(self) -> None:
-        """Write the row again: it vanished under a live session, so nobody else can have had it in between."""
+        """Write the row again: it vanished under a live session, from which nobody takes a lease.
+
+        It may itself have given the lease away, by a write whose answer was lost, before the row vanished. Then the
+        new row fences whoever picked it up; what that one had checkpointed is delivered again, and nothing is skipped.
+        """
         lease = self.lease.recreated()
         if not await self._table.create(lease):
             self.end()
