@@ -1,14 +1,18 @@
 """Processors that write down what they are given."""
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Callable
 from typing import Protocol
 
 from kcl_py.core.batch import RecordBatch
 from kcl_py.core.record import Record
+from kcl_py.errors import CheckpointError, LeaseLost
 from kcl_py.processor import Checkpointer, RecordProcessor, ShardContext
 from tests.simulation.facts import Delivered, Done, Put, Raised, What
+
+LATER_SECONDS = 4.0
 
 
 class Employer(Protocol):
@@ -57,12 +61,17 @@ class Journal(RecordProcessor):
 
 
 class ManualJournal(Journal):
-    """Checkpoints by itself: sometimes a part, sometimes all, sometimes nothing, and all when it is asked to stop."""
+    """Checkpoints by itself: sometimes a part, sometimes all, sometimes nothing, all after a while, and all when it is
+    asked to stop.
+    """
 
     checkpointing = "manual"
 
     async def initialize(self, context: ShardContext) -> None:
         self._open: list[Record] = []
+        self._turn = asyncio.Lock()  # one checkpoint after the other
+        self._later: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def process_records(self, records: RecordBatch, checkpointer: Checkpointer) -> None:
         noted = self._seen(records)
@@ -71,19 +80,43 @@ class ManualJournal(Journal):
         self._open += fresh
         chosen = self.worker.dice.choice([0, len(self._open) // 2, len(self._open)])
         if chosen:
-            await self._checkpoint(self._open[:chosen], checkpointer)
+            await self._checkpoint(chosen, checkpointer)
+        if self._open and self._later is None:
+            self._later = asyncio.get_running_loop().call_later(LATER_SECONDS, self._begin_late, checkpointer)
+
+    async def lease_lost(self) -> None:
+        self._forget_later()
 
     async def shard_ended(self, checkpointer: Checkpointer) -> None:
-        await self._checkpoint(self._open, checkpointer)
+        await self._checkpoint(len(self._open), checkpointer)
 
     async def shutdown_requested(self, checkpointer: Checkpointer) -> None:
-        await self._checkpoint(self._open, checkpointer)
+        self._forget_later()
+        await self._checkpoint(len(self._open), checkpointer)
 
-    async def _checkpoint(self, records: list[Record], checkpointer: Checkpointer) -> None:
-        if records:
-            self._note(Done, tuple(_put(self.context.shard_id, record) for record in records))
-            await checkpointer.checkpoint(records[-1])
-            self._open = self._open[len(records) :]
+    def _forget_later(self) -> None:
+        if self._later is not None:
+            self._later.cancel()
+            self._later = None
+
+    def _begin_late(self, checkpointer: Checkpointer) -> None:
+        self._later = None
+        task = asyncio.get_running_loop().create_task(self._checkpoint_late(checkpointer))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _checkpoint_late(self, checkpointer: Checkpointer) -> None:
+        with contextlib.suppress(LeaseLost, CheckpointError):
+            await self._checkpoint(len(self._open), checkpointer)
+
+    async def _checkpoint(self, count: int, checkpointer: Checkpointer) -> None:
+        """Say that the oldest of what is open is done, and write it down."""
+        async with self._turn:
+            records = self._open[:count]
+            if records:
+                self._note(Done, tuple(_put(self.context.shard_id, record) for record in records))
+                await checkpointer.checkpoint(records[-1])
+                del self._open[: len(records)]
 
 
 def _put(shard_id: str, record: Record) -> Put:

@@ -13,6 +13,7 @@ from tests.simulation.scene import Mending, Scene
 from tests.simulation.simulation import Simulation
 
 FAR_SECONDS = (0.01, 0.4)
+FOR_EVER_SECONDS = 1e9
 
 
 class Swarm:
@@ -35,7 +36,7 @@ class Swarm:
         self._fleet = fleet
         if self.life.is_far:
             fleet.world.network.latency_seconds = FAR_SECONDS
-            fleet.trouble("far", 10 * self.life.seconds)  # nobody is as quick as the promises suppose
+            fleet.trouble("far", FOR_EVER_SECONDS)  # nobody is as quick as the promises suppose
         trouble = asyncio.create_task(self._suffer(), name="incidents")
         loop = asyncio.get_running_loop()
         until = loop.time() + self.life.seconds

@@ -2,6 +2,7 @@
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
+from collections.abc import Iterator
 from functools import cached_property
 
 from kcl_py.core.checkpoint import Checkpoint
@@ -74,9 +75,9 @@ class History:
 
     @cached_property
     def puts(self) -> dict[str, list[Put]]:
-        """By shard, in order."""
+        """By shard, in order; those into a stream that took the name of this one are not among them."""
         puts: defaultdict[str, list[Put]] = defaultdict(list)
-        for _, put in self.log.of(Put):
+        for _, put in self._of_this_stream():
             puts[put.shard_id].append(put)
         return dict(puts)
 
@@ -84,9 +85,15 @@ class History:
     def put_at(self) -> dict[str, list[float]]:
         """When each of them was put."""
         times: defaultdict[str, list[float]] = defaultdict(list)
-        for entry, put in self.log.of(Put):
+        for entry, put in self._of_this_stream():
             times[put.shard_id].append(entry.at)
         return dict(times)
+
+    def _of_this_stream(self) -> Iterator[tuple[LogEntry, Put]]:
+        for entry, what in self.log.of(Put, StreamReplaced):
+            if isinstance(what, StreamReplaced):
+                return
+            yield entry, what
 
     @cached_property
     def _positions(self) -> dict[str, list[Position]]:

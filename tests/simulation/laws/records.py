@@ -23,13 +23,17 @@ from tests.simulation.laws.judgement import Judgement
 
 def no_skip(history: History) -> Judgement:
     """S1: when a checkpoint is written, every earlier record of the shard is done, or was trimmed, and a gap was
-    published; and a gap covers no record, and follows none, that was not trimmed.
+    published; and a gap covers no record, and follows none, that was not trimmed. (Who deletes a row by hand deletes
+    what was known of it: nobody can miss anything in that shard any more.)
     """
     judgement = Judgement()
     settled: defaultdict[str, set[Position]] = defaultdict(set)  # done, or in a gap
     passed: defaultdict[str, int] = defaultdict(int)  # so many of the shard's records were looked at
-    for entry, what in history.log.of(Done, RecordsMissing, RowWritten):
-        if isinstance(what, Done):
+    erased: set[str] = set()
+    for entry, what in history.log.of(Done, RecordsMissing, RowErased, RowWritten):
+        if isinstance(what, RowErased):
+            erased.add(what.key)
+        elif isinstance(what, Done):
             settled[what.shard_id].update(put.position for put in what.records)
         elif isinstance(what, RecordsMissing):
             last = history.record_at(what.shard_id, what.after)
@@ -48,7 +52,9 @@ def no_skip(history: History) -> Judgement:
             while passed[what.key] < len(puts) and _covers(checkpoint, puts[passed[what.key]].position):
                 passed[what.key] += 1
             for put in puts[first : passed[what.key]]:
+                is_forgotten = what.key in erased and history.is_gone(put, entry.index)
                 is_settled = put.position in settled[what.key] or _is_of_another_stream(history, put, entry.index)
+                is_settled |= is_forgotten
                 judgement.demand(
                     is_settled, f"{entry.at:.3f} {what.key}: {checkpoint} is written, and {put.position} is not done"
                 )
@@ -75,7 +81,12 @@ def complete(history: History) -> Judgement:
         elif not is_over or (isinstance(what, Done) and history.is_manual(entry.worker)):
             for put in what.records if isinstance(what, Done) else history.gap(entry, what):
                 open_puts.pop((put.shard_id, put.position), None)
-    judgement += [f"{put} was never done" for put in open_puts.values()]
+    erased = {what.key for _, what in history.log.of(RowErased)}  # see `no_skip`
+    judgement += [
+        f"{put} was never done"
+        for put in open_puts.values()
+        if put.shard_id not in erased or not history.is_gone(put, history.log.entries[-1].index)
+    ]
     return judgement
 
 

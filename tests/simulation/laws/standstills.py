@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from kcl_py.core.lease import Lease
 from kcl_py.events import (
+    BatchDone,
     CheckpointOverdue,
     LeaseGivenUp,
     LeaseHandedOver,
@@ -56,7 +57,7 @@ def tales_of(history: History) -> list[EpochTale]:
     picked_up: dict[tuple[str, str, int], Lease] = {}
     by_shard: defaultdict[str, list[EpochTale]] = defaultdict(list)
     for entry, what in history.log.of(
-        LeasePickedUp, Delivered, Done, Raised, ProcessorFailed, CheckpointOverdue, RowWritten, *ENDINGS
+        LeasePickedUp, Delivered, Done, BatchDone, Raised, ProcessorFailed, CheckpointOverdue, RowWritten, *ENDINGS
     ):
         if isinstance(what, LeasePickedUp):
             row = picked_up.get((entry.worker, what.shard_id, what.fencing_token))
@@ -103,7 +104,7 @@ def standstills(history: History) -> Iterator[Standstill]:
             elif isinstance(what, CheckpointOverdue):
                 is_free = False
             else:
-                is_free = isinstance(what, Done)
+                is_free = isinstance(what, Done | BatchDone)  # a manual one returns, and nothing is done
 
 
 def _is_inexcusable(history: History, worker: str, begin: float, end: float) -> bool:

@@ -12,6 +12,7 @@ from tests.simulation.laws.liveness import PLAN_SECONDS, SETTLE_SECONDS
 
 Lull = tuple[float, float]
 BURST_SECONDS = 3.0  # held leases move when membership was quiet for 5 s, as the leader sees it
+INSTANT_SECONDS = 1e-6  # what ends a lull is not part of it
 SEEN_SECONDS = 2.0  # until the leader knows of a join: what moves before is still for the change before
 CONSTANT_SECONDS = 30.0  # under constant change they move after so long all the same
 
@@ -24,7 +25,7 @@ def balanced(history: History) -> Judgement:
             continue
         living = history.circumstances.at(begin).beating
         shares = Counter(dict.fromkeys(sorted(living), 0))
-        rows = [history.row_at(shard_id, end) for shard_id in history.writes_of]
+        rows = [history.row_at(shard_id, end - INSTANT_SECONDS) for shard_id in history.writes_of]
         shares.update(history.worker_of(row.owner) for row in rows if row is not None and not row.is_finished)
         if living:
             is_even = max(shares.values()) - min(shares.values()) <= 1
