@@ -17,6 +17,13 @@ _NEWS: dict[type[facts.What], _Teller] = {
     facts.Crashed: lambda _what, who, _name: (f"{who} loses power", ()),
     facts.Paused: lambda _what, who, _name: (f"{who} stands still", ()),
     facts.Resumed: lambda _what, who, _name: (f"{who} goes on", ()),
+    facts.Blocked: lambda _what, who, _name: (f"{who}'s loop is blocked", ()),
+    facts.Unblocked: lambda _what, who, _name: (f"{who}'s loop runs again", ()),
+    events.EventLoopBlocked: lambda _what, who, _name: (f"{who} finds its loop blocked", ()),
+    events.ShardStalled: lambda what, who, _name: (
+        f"{who} finds a call of {{}} hanging{', and begins it again' * what.is_restarted}",
+        (what.shard_id,),
+    ),
     events.SessionRevoked: lambda what, who, name: (f"{who} declares {name(what.session)} dead", ()),
     events.SessionLost: lambda what, _who, name: (f"{name(what.session)} learns that it was declared dead", ()),
     events.LeaseWasLost: lambda what, who, _name: (f"{who} loses {{}}", (what.shard_id,)),
@@ -32,10 +39,14 @@ _NEWS: dict[type[facts.What], _Teller] = {
         f"{who} finishes shard {number(what.shard_id)}, before {', '.join(map(number, what.children))}",
         (),
     ),
+    events.LeaseRecreated: lambda what, who, _name: (f"{who} writes the row of {{}} anew", (what.shard_id,)),
+    events.RecordsMissing: lambda what, who, _name: (f"{who} says that records of {{}} are missing", (what.shard_id,)),
     events.LeasePickedUp: lambda what, who, _name: (f"{who} takes up {{}}", (what.shard_id,)),
-    facts.Left: lambda _what, who, _name: (f"{who} has left", ()),
     facts.Failed: lambda what, who, _name: (f"{who} fails: {what.error}", ()),
+    facts.Left: lambda _what, who, _name: (f"{who} has left", ()),
 }
+LAST = len(_NEWS)
+"""The rank of what is told after all else."""
 
 
 def news_of(what: facts.What, who: str, name: Name) -> News | None:
