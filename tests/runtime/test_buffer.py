@@ -85,6 +85,38 @@ def test_a_cancelled_wait_takes_nothing():
     run(story())
 
 
+def test_room_that_is_given_back_while_others_are_cancelled_goes_to_none_of_them():
+    """All shards of a worker stop at once: one gives its room back before the others have taken back what they asked."""
+
+    async def story():
+        budget = ByteBudget(1_000)
+        await budget.reserve(1_000, holds_nothing=lambda: False)
+        waiting = [asyncio.create_task(budget.reserve(500, holds_nothing=lambda: False)) for _ in range(3)]
+        await asyncio.sleep(0)
+        for task in waiting[:2]:
+            task.cancel()
+        budget.release(1_000)
+        await asyncio.wait(waiting)
+        assert [task.cancelled() for task in waiting] == [True, True, False]
+        assert budget.used == 500
+
+    run(story())
+
+
+def test_a_large_wish_that_is_taken_back_lets_the_smaller_ones_behind_it_pass():
+    async def story():
+        budget = ByteBudget(1_000)
+        await budget.reserve(600, holds_nothing=lambda: False)
+        large = asyncio.create_task(budget.reserve(900, holds_nothing=lambda: False))
+        small = asyncio.create_task(budget.reserve(100, holds_nothing=lambda: False))
+        assert await is_waiting(small)
+        large.cancel()
+        assert not await is_waiting(small)
+        assert budget.used == 700
+
+    run(story())
+
+
 def test_closing_wakes_the_consumer_and_drops_what_was_read_ahead():
     async def story():
         budget = ByteBudget(1_000)

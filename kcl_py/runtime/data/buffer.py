@@ -46,6 +46,7 @@ class ByteBudget:
         except asyncio.CancelledError:
             if turn in self._waiting:
                 self._waiting.remove(turn)
+                self._admit()  # it may have been first, and too large
             else:
                 self.release(size)
             raise
@@ -58,6 +59,8 @@ class ByteBudget:
     def _admit(self) -> None:
         is_somebody_first = False
         for turn in tuple(self._waiting):
+            if turn.granted.cancelled():
+                continue  # whoever asked goes, and takes it back
             fits = self.used == 0 or self.used + turn.size <= self._bytes_max
             if (fits and not is_somebody_first) or (self.used <= self._bytes_max and turn.holds_nothing()):
                 self._waiting.remove(turn)
