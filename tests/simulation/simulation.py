@@ -27,6 +27,7 @@ from tests.simulation.facts import (
     Put,
     Resharded,
     RowErased,
+    RowWritten,
     StreamReplaced,
     TableDropped,
     TableRestored,
@@ -180,8 +181,11 @@ class Simulation:
 
     def erase_row(self, shard_id: str) -> None:
         """Delete a lease row by hand."""
+        stood = self.world.table._leases.get(shard_id)
         self.world.table.erase(shard_id)
         self.log.note("", RowErased(key=shard_id))
+        if stood is not None:
+            self.log.note("", RowWritten(key=shard_id, claimed=None, stood=stood, stands=None))
 
     def drop_table(self) -> None:
         """Delete the lease table."""

@@ -18,6 +18,8 @@ def guarded(history: History) -> Judgement:
                 claimed is None, f"{entry.at:.3f} {entry.worker} wrote {write.key}, which is not there, as if it were"
             )
             continue
+        if not entry.worker:  # an operator, who guards nothing
+            continue
         changed = [name for name in _PRECIOUS if stands is None or getattr(stood, name) != getattr(stands, name)]
         if not changed and not write.is_counter_free:
             continue
