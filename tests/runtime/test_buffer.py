@@ -86,7 +86,7 @@ def test_a_cancelled_wait_takes_nothing():
 
 
 def test_room_that_is_given_back_while_others_are_cancelled_goes_to_none_of_them():
-    """All shards of a worker stop at once: one gives its room back before the others have taken back what they asked."""
+    """All shards of a worker stop at once: one gives its room back before the others took back what they asked."""
 
     async def story():
         budget = ByteBudget(1_000)

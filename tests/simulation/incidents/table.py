@@ -82,10 +82,10 @@ def expired_credentials(scene: Scene) -> None:
 
 
 async def erased_row(scene: Scene) -> None:
-    """An operator deletes a row that somebody holds."""
+    """An operator deletes a row that somebody holds. (Without any row at all a table begins anew.)"""
     rows = await scene.fleet.rows()
     held = sorted(key for key, row in rows.items() if row.held_by is not None and not row.is_finished)
-    if held:
+    if held and len(rows) > 1:
         scene.fleet.erase_row(scene.dice.choice(held))
 
 

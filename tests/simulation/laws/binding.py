@@ -1,5 +1,6 @@
 """S10: a lease table belongs to one stream, and a table that is another one is not gone on with."""
 
+from kcl_py.events import SessionStarted
 from tests.simulation.facts import Delivered, Put, RowWritten, StreamReplaced, TableDropped, TableRestored
 from tests.simulation.laws.circumstances import RESETS
 from tests.simulation.laws.history import History
@@ -16,6 +17,8 @@ def binding(history: History) -> Judgement:
     failover, audit = history.failover_seconds, history.audit_seconds
     patience: dict[type, float] = {StreamReplaced: audit + failover, TableDropped: failover, TableRestored: failover}
     has_begun: dict[str, int] = {worker: entry.index for worker, (entry, _) in history.joined.items()}
+    for entry, _ in reversed(list(history.log.of(SessionStarted))):  # who starts is bound when it is let in
+        has_begun[entry.worker] = entry.index
     resets: list[tuple[float, int, type]] = []
     put_at: dict[tuple[str, tuple[int, int]], int] = {}
     for entry, what in history.log.of(Put, Delivered, RowWritten, *RESETS):

@@ -27,6 +27,7 @@ from tests.simulation.facts import (
 )
 
 EVER = float("inf")
+FAR = "far"
 UPSETS = (Crashed, Paused, Resumed, Blocked, Unblocked, Leaving, Failed)
 CHANGES = (Joined, Left, *UPSETS)
 RESETS = (StreamReplaced, TableDropped, TableRestored)
@@ -60,7 +61,8 @@ class Circumstances:
         troubles = []
         for entry, what in self._log.of(Trouble, RowErased, *RESETS):
             if isinstance(what, Trouble):
-                ends = next((at for at in healed if at >= entry.at), EVER)
+                is_healed = what.what != FAR  # which is how things are, and no fault
+                ends = next((at for at in healed if at >= entry.at and is_healed), EVER)
                 troubles.append((entry.at, min(what.until, ends), what.what))
             else:
                 # a row that is gone is made again when two audits lack it

@@ -55,6 +55,8 @@ def heal(history: History) -> Judgement:
     for shard_id in history.writes_of:
         parents = history.parents.get(shard_id, ())
         row = history.row_at(shard_id, end)
+        if history.row_at(shard_id, healed) is None:  # a child, or a row that an audit makes anew: see L5
+            continue
         if row is None or row.is_finished or any(history.ended_at.get(one, end) > healed for one in parents):
             continue
         holder = history.worker_of(row.held_by)

@@ -5,6 +5,7 @@ from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterator
 
+from kcl_py.events import EventLoopBlocked
 from tests.simulation.facts import Entry, RowWritten
 from tests.simulation.laws.history import History
 from tests.simulation.laws.judgement import Judgement
@@ -65,6 +66,7 @@ def quiet(history: History) -> Judgement:
 def _lulls(history: History) -> Iterator[Lull]:
     """From each change of membership or shards to the next, where no door misbehaves in between."""
     changes = _shards_change_at(history).union(at for at, _ in history.membership_changes)
+    changes.update(entry.at for entry, _ in history.log.of(EventLoopBlocked))  # it leaves
     end = history.ends_at
     times = sorted({at for at in changes if at < end} | {end})
     for begin, until in itertools.pairwise(times):
