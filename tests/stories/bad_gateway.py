@@ -33,6 +33,6 @@ class BadGateway:
     def __getattr__(self, operation: str) -> Callable[..., Awaitable[Any]]:
         async def call(*_arguments: object) -> object:
             page = ClientError(_PAGE, operation)
-            raise translated(PynamoDBConnectionError("it failed", page), f"dynamodb ({operation})", "table app")
+            raise translated(PynamoDBConnectionError("it failed", page), "dynamodb:UpdateItem", "table app")
 
         return call

@@ -17,6 +17,7 @@ from kcl_py.local.faulty_lease_table import Fault, Operation
 from kcl_py.setting import SIZE
 from tests.simulation import facts
 from tests.simulation.fleet_worker import FleetWorker
+from tests.simulation.journals import Journal, ManualJournal
 from tests.simulation.laws.history import History, worker_of
 from tests.simulation.simulation import Simulation
 from tests.stories.bad_gateway import BadGateway
@@ -25,6 +26,7 @@ from tests.stories.news import number
 
 _ALWAYS = {"balance": "lease_count", "checkpoint_interval_seconds": 2.0}
 _UNTIL_SECONDS = 60
+_SLOW_READ_SECONDS = 3.0
 _SHARD_BYTES_PER_SECOND = 900_000
 
 
@@ -44,7 +46,7 @@ class Commands:
         self._fleet = fleet
         self._processing_seconds = 0.1
         self._hanging: set[tuple[str, str]] = set()
-        self._journal = type("Journal", (HangingJournal,), {"hanging": self._hanging})
+        self._journal: type[Journal] = type("Automatic", (HangingJournal,), {"hanging": self._hanging})
         self._loop = asyncio.get_running_loop()
 
     async def carry_out(self, command: str) -> None:
@@ -121,6 +123,10 @@ class Commands:
             self.has_consent |= worker.config.accept_restored_table
             self.stall_timeout_seconds = worker.config.stall_timeout_seconds
 
+    async def _do_manual(self) -> None:
+        """The processors of those who join from now on checkpoint by themselves."""
+        self._journal = type("Manual", (HangingJournal, ManualJournal), {"hanging": self._hanging})
+
     async def _do_kill(self, who: str) -> None:
         self._fleet.crash(self._named(who))
 
@@ -158,6 +164,12 @@ class Commands:
         wanted = set(numbers)
         lower, upper = (one for one in await self._fleet.open_shards() if number(one.shard_id) in wanted)
         assert await self._fleet.merge(lower, upper)
+
+    async def _do_slow_reads(self, who: str, duration: str) -> None:
+        """Every read takes seconds."""
+        for worker in self._those(who):
+            worker.stream.faults.append(faults.Fault(operation="read", effect=faults.Delayed(_SLOW_READ_SECONDS)))
+            self._trouble("stream", worker, duration, worker.stream.faults.clear)
 
     async def _do_misread(self, which: str) -> None:
         """Run until one answer has said that the shard is at its end, though it is open, and named no children."""
