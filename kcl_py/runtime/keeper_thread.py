@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 
 from kcl_py.errors import KclError
 from kcl_py.interfaces import LeaseTable, Stream
@@ -30,6 +31,7 @@ class KeeperThread:
         self._make_keeper = make_keeper
         self._loop: asyncio.AbstractEventLoop | None = None
         self._main: asyncio.Task[None] | None = None
+        self._over: Future[None] = Future()
         self._thread = threading.Thread(target=self._run, name="kcl-py keeper", daemon=True)
 
     def start(self) -> None:
@@ -42,21 +44,21 @@ class KeeperThread:
         Returns:
             True if it ended by itself.
         """
-        # in a thread of its own: the loop's executor may be full of user code
-        loop = asyncio.get_running_loop()
-        is_over: asyncio.Future[bool] = loop.create_future()
+        # without a thread that waits: that this process can start no more may be why it quits
+        loop, is_over = asyncio.get_running_loop(), asyncio.Event()
 
-        def settle(has_ended: bool) -> None:
-            if not is_over.done():
-                is_over.set_result(has_ended)
-
-        def wait() -> None:
-            has_ended = self.quit_blocking(grace_seconds)
+        def tell(_over: Future[None]) -> None:
             with contextlib.suppress(RuntimeError):  # nobody waits any more
-                loop.call_soon_threadsafe(settle, has_ended)
+                loop.call_soon_threadsafe(is_over.set)
 
-        threading.Thread(target=wait, name="kcl-py quit", daemon=True).start()
-        return await is_over
+        self._over.add_done_callback(tell)
+        self._mailbox.to_keeper.put(Quit())
+        if await _is_set_within(is_over, grace_seconds):
+            self._thread.join()  # which has nothing left to do
+            return True
+        self._cut_off()
+        await _is_set_within(is_over, _CUT_OFF_SECONDS)
+        return False
 
     def quit_blocking(self, grace_seconds: float) -> bool:
         """As `quit`, for a caller without a loop."""
@@ -64,12 +66,15 @@ class KeeperThread:
         self._thread.join(grace_seconds)
         if not self._thread.is_alive():
             return True
+        self._cut_off()
+        self._thread.join(_CUT_OFF_SECONDS)
+        return False
+
+    def _cut_off(self) -> None:
         loop, main = self._loop, self._main
         if loop is not None and main is not None:
             with contextlib.suppress(RuntimeError):  # it ended just now
                 loop.call_soon_threadsafe(main.cancel)
-        self._thread.join(_CUT_OFF_SECONDS)
-        return False
 
     def _run(self) -> None:
         try:
@@ -78,6 +83,8 @@ class KeeperThread:
             return
         except BaseException as error:  # noqa: BLE001 - a thread has nobody above it: the worker raises this
             self._mailbox.to_data_plane.put(KeeperFailed(root_of(error)))
+        finally:
+            self._over.set_result(None)
 
     async def _keep(self) -> None:
         self._loop, self._main = asyncio.get_running_loop(), asyncio.current_task()
@@ -93,6 +100,13 @@ def root_of(error: BaseException) -> BaseException:
     """The one error that a group is about: a `KclError` if it holds one."""
     leaves = list(_leaves(error))
     return next((leaf for leaf in leaves if isinstance(leaf, KclError)), leaves[0])
+
+
+async def _is_set_within(event: asyncio.Event, seconds: float) -> bool:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    return event.is_set()
 
 
 def _leaves(error: BaseException) -> list[BaseException]:
