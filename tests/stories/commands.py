@@ -14,6 +14,7 @@ from kcl_py.config import SETTINGS
 from kcl_py.errors import ConfigError
 from kcl_py.local import faults
 from kcl_py.local.faulty_lease_table import Fault, Operation
+from kcl_py.local.memory_lease_table import LOCK_KEY
 from kcl_py.setting import SIZE
 from tests.simulation import facts
 from tests.simulation.fleet_worker import FleetWorker
@@ -196,6 +197,13 @@ class Commands:
 
     async def _do_erase(self, which: str) -> None:
         self._fleet.erase_row(_shard_id(which))
+
+    async def _do_spoil_lock(self, duration: str) -> None:
+        """Somebody writes over the leader's lock what nobody can read; and deletes it after a while."""
+        odd_rows = self._fleet.world.table.odd_rows
+        odd_rows[LOCK_KEY] = "it was written by hand"
+        self._fleet.trouble("odd lock", _seconds(duration))
+        self._loop.call_later(_seconds(duration), odd_rows.clear)
 
     async def _do_drop(self) -> None:
         self._fleet.drop_table()

@@ -29,6 +29,10 @@ _NEWS: dict[type[facts.What], _Teller] = {
     events.LeaseWasLost: lambda what, who, _name: (f"{who} loses {{}}", (what.shard_id,)),
     events.SessionStarted: lambda what, _who, name: (f"{name(what.session)} joins", ()),
     events.LeadershipTaken: lambda _what, who, _name: (f"{who} leads", ()),
+    events.OddRowFound: lambda what, who, _name: (
+        f"{who.rstrip('0123456789')} says that the item {what.key} does not parse",  # before it has a session, or after
+        (),
+    ),
     events.LeaseHandedOver: lambda what, who, _name: (
         f"{who} hands {{}} over{', forced' * what.is_forced}",
         (what.shard_id,),
