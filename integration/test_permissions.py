@@ -1,6 +1,5 @@
-"""The IAM actions of the README: a fleet uses each of them and no other, and names the one that it is denied."""
+"""The IAM policies that ship: a fleet uses all that they allow and no more, and names the action that it is denied."""
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,24 +10,13 @@ from integration.conftest import MakeApplication
 from integration.faults.exchange import Exchange
 from integration.faults.proxy import FaultProxy
 from integration.faults.wire import refusal
-from integration.program import ROOT, eventually
+from integration.program import eventually
 from integration.services import Services
+from tests.policies import allowed
 
 REFUSED = 3
 STEADY = ("GetRecords", "UpdateItem", "GetItem", "Query", "Scan")
 NOT_AT_EVERY_START = {"kms:Decrypt", "dynamodb:UpdateTable", "dynamodb:TagResource", "dynamodb:UpdateContinuousBackups"}
-
-
-def policy(*rows: str) -> set[str]:
-    """The actions that rows of the README's table ask for."""
-    found: set[str] = set()
-    for line in (ROOT / "README.md").read_text().splitlines():
-        if any(line.startswith(f"| {row} |") for row in rows):
-            service = ""
-            for named, name in re.findall(r"`(?:(\w+):)?([A-Z]\w+)`", line):
-                service = named or service
-                found.add(f"{service}:{name}")
-    return found
 
 
 async def deny(exchange: Exchange) -> None:
@@ -44,7 +32,7 @@ def watched(app: Application) -> Iterator[tuple[Services, FaultProxy, FaultProxy
 
 def test_a_fleet_s_whole_life_uses_what_the_policies_allow_and_all_of_it(make_application: MakeApplication) -> None:
     app = make_application(shards=2)
-    run, provision = policy("the stream", "the table"), policy("creating it")
+    run, provision = allowed("run"), allowed("provision")
     assert {"kinesis:GetRecords", "dynamodb:Query", "dynamodb:DeleteItem"} <= run
     with watched(app) as (services, kinesis, dynamodb):
 

@@ -18,6 +18,7 @@ from click.testing import CliRunner
 import kcl_py
 from kcl_py.cli import main
 from kcl_py.config import SETTINGS
+from tests.policies import allowed
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "kcl_py"
@@ -26,6 +27,7 @@ MODULE_LINES_MAX = 300
 FUNCTION_LINES_MAX = 40
 README_LINES_MAX = 120
 NAMES_THAT_NAME_NOTHING = {"utils", "util", "helpers", "helper", "common", "base", "manager", "impl", "misc"}
+COMMANDS = ((), ("run",), ("demo",), ("leases",), ("local",), ("put",), ("tail",), ("policy",))
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 CATCH_EVERYTHING = {
@@ -327,7 +329,7 @@ def test_links_lead_somewhere(name: str) -> None:
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_options_that_documents_name_exist(name: str) -> None:
-    known = " ".join(_help(*words) for words in ((), ("run",), ("demo",), ("leases",), ("local",), ("put",), ("tail",)))
+    known = " ".join(_help(*words) for words in COMMANDS)
     others = {"--stream-name", "--partition-key", "--data"}  # the AWS command line's
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", (ROOT / name).read_text(encoding="utf-8")))
 
@@ -346,8 +348,7 @@ def test_the_map_of_the_house_names_every_module_and_no_other() -> None:
     assert {path for path in by_path if not (PACKAGE / path).exists()} == set()
 
 
-def test_the_readme_asks_for_the_permissions_that_the_code_needs() -> None:
-    text = tracked()["README.md"]
+def test_the_policies_and_the_readme_ask_for_the_permissions_that_the_code_needs() -> None:
     session = botocore.session.get_session()
     operations = {
         name for service in ("kinesis", "dynamodb") for name in session.get_service_model(service).operation_names
@@ -359,11 +360,13 @@ def test_the_readme_asks_for_the_permissions_that_the_code_needs() -> None:
         for node in ast.walk(source.tree)
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }
-    table = "".join(line for line in text.splitlines() if line.startswith("|"))
+    table = "".join(line for line in tracked()["README.md"].splitlines() if line.startswith("|"))
 
     called = operations & literals
-    named = set(re.findall(r"[:`]([A-Z][a-z]+[A-Z]\w+)`|`(Scan|Query)`", table))
-    asked = {name for pair in named for name in pair if name}
+    policies = {action.partition(":")[2] for name in ("run", "provision") for action in allowed(name)}
+    in_words = {name for pair in re.findall(r"[:`]([A-Z][a-z]+[A-Z]\w+)`|`(Scan|Query)`", table) for name in pair}
 
     assert called >= {"GetRecords", "UpdateItem"}
-    assert asked == called | {"TagResource"}  # asked by CreateTable for tags
+    assert policies == called - {"PutRecords"} | {"Decrypt", "TagResource"}  # asked by GetRecords, and for tags
+    assert "PutRecords" in in_words
+    assert in_words - {""} <= called

@@ -137,6 +137,7 @@ _CREDENTIAL_OPERATIONS = ("AssumeRole", "AssumeRoleWithWebIdentity", "AssumeRole
 # An answer without a code, for which botocore puts the status: a refusal that was cut off or garbled, which is a 400,
 # or the page of a proxy that is in trouble. Any other status comes of an endpoint that is none, which does not pass.
 _NO_REFUSAL = re.compile(r"400|408|429|5\d\d")
+_DENIED_ACTION = re.compile(r"not authorized to perform: ([a-z0-9-]+:[A-Za-z]+)")
 _TEXT_CHARACTERS_MAX = 300
 _ECHOED_VALUE = re.compile(r"[Vv]alue '.*' at '", re.DOTALL)
 
@@ -194,7 +195,10 @@ def _of_answer(error: ClientError, operation: str, call: str) -> KclError:
     # the refusal of a put may quote the record
     words = "" if operation.startswith("kinesis:Put") else _quoted(text)
     sentence = _SENTENCE_OF_ERROR.get(kind, "{call} was refused with {code}{words}")
-    return kind(sentence.format(call=call, operation=operation, code=code or "no error code", words=words))
+    # a call may take a second permission, such as dynamodb:TagResource or kms:Decrypt
+    denied = _DENIED_ACTION.search(text)
+    action = operation if denied is None else denied[1]
+    return kind(sentence.format(call=call, operation=action, code=code or "no error code", words=words))
 
 
 def _kind(error: ClientError, code: str, text: str, operation: str) -> type[ServiceError]:

@@ -1,5 +1,6 @@
 """Each IAM action is asked for by somebody, named when it is denied, and no other is used."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -9,13 +10,15 @@ import pytest
 from kcl_py.aws.kinesis import KinesisStream
 from kcl_py.aws.lease_table import DynamoDBLeaseTable
 from kcl_py.aws.producer import Entry, Producer
+from kcl_py.aws.table_life import TableOptions
 from kcl_py.core.checkpoint import SHARD_END, TRIM_HORIZON
 from kcl_py.core.lease import Binding, Lease
 from kcl_py.core.position import ReadFrom
 from kcl_py.core.session import Session
-from kcl_py.errors import AccessDenied
+from kcl_py.errors import AccessDenied, EncryptionKeyError
 from tests.aws.scripted_dynamodb import ScriptedDynamoDB
 from tests.aws.scripted_kinesis import connected, refuses, scripted_kinesis
+from tests.policies import allowed
 
 ME = "ann@0123abcd"
 ROW = Lease(key="s", checkpoint=TRIM_HORIZON)
@@ -42,6 +45,7 @@ OF_THE_STREAM: dict[str, Callable[[KinesisStream], Any]] = {
 KEYS = {
     "TableName": "orders", "TableStatus": "ACTIVE", "KeySchema": [{"AttributeName": "leaseKey", "KeyType": "HASH"}],
     "AttributeDefinitions": [{"AttributeName": "leaseKey", "AttributeType": "S"}], "TableId": "id",
+    "BillingModeSummary": {"BillingMode": "PAY_PER_REQUEST"},
 }  # fmt: skip
 
 
@@ -71,3 +75,74 @@ async def test_an_action_that_is_denied_on_the_stream_is_named(monkeypatch: pyte
         with pytest.raises(AccessDenied, match=f"kinesis:{operation} on stream orders.*allow kinesis:{operation}"):
             await OF_THE_STREAM[operation](stream)
         await stream.close()
+
+
+EQUIPMENT = TableOptions(tags={"team": "billing"}, deletion_protection=True, point_in_time_recovery=True)
+
+
+def made_from_nothing() -> ScriptedDynamoDB:
+    """There is no table, and then there is one that lacks the index: all that is ever made is made."""
+    scripted = ScriptedDynamoDB()
+    scripted.refuse("DescribeTable", "ResourceNotFoundException")
+    scripted.answer("DescribeTable", {"Table": KEYS})
+    for operation in ("CreateTable", "UpdateTable", "UpdateContinuousBackups"):
+        scripted.answer(operation, {})
+    return scripted
+
+
+async def equip(scripted: ScriptedDynamoDB) -> None:
+    table = DynamoDBLeaseTable("orders", session=scripted.session, options=EQUIPMENT)
+    try:
+        await table.prepare()
+        await table.equip()
+    finally:
+        await table.close()
+
+
+async def test_a_table_is_made_with_the_provision_policy_and_no_more() -> None:
+    scripted = made_from_nothing()
+    await equip(scripted)
+    used = {f"dynamodb:{operation}" for operation in scripted.operations}
+    (creation,) = (request for request in scripted.requests if b"BillingMode" in request.body)
+    tagging = {"dynamodb:TagResource"} if "Tags" in json.loads(creation.body) else set()
+    assert used | tagging == allowed("provision")
+
+
+@pytest.mark.parametrize(
+    ("operation", "action"),
+    [
+        ("CreateTable", "CreateTable"),
+        ("CreateTable", "TagResource"),
+        ("UpdateTable", "UpdateTable"),
+        ("UpdateContinuousBackups", "UpdateContinuousBackups"),
+    ],
+)
+async def test_what_is_denied_when_a_table_is_made_is_named(operation: str, action: str) -> None:
+    scripted = made_from_nothing()
+    scripted._replies[operation].clear()
+    text = f"{DENIAL} to perform: dynamodb:{action} on resource: arn:aws:dynamodb:eu-west-1:123456789012:table/orders"
+    scripted.refuse(operation, "AccessDeniedException", text=text)
+    with pytest.raises(AccessDenied, match=f"dynamodb:{operation} on table orders.*allow dynamodb:{action} to"):
+        await equip(scripted)
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"), [("KMSAccessDeniedException", EncryptionKeyError), ("AccessDeniedException", AccessDenied)]
+)
+async def test_a_key_that_may_not_be_used_is_named_however_the_service_says_it(
+    monkeypatch: pytest.MonkeyPatch, code: str, kind: type[Exception]
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    with scripted_kinesis() as service:
+        service.will("GetRecords", refuses(code, f"{DENIAL} to perform: kms:Decrypt on the resource"))
+        stream = connected(service)
+        with pytest.raises(kind, match=r"kinesis:GetRecords on stream orders.*kms:Decrypt"):
+            await stream.read("s i", 1)
+        await stream.close()
+
+
+def test_the_run_policy_allows_what_the_doors_ask_and_nothing_else() -> None:
+    of_the_table = {f"dynamodb:{operation}" for operation in OF_THE_TABLE} - {"dynamodb:CreateTable"}
+    of_the_stream = {f"kinesis:{operation}" for operation in OF_THE_STREAM} - {"kinesis:PutRecords"}
+    assert allowed("run") == of_the_table | of_the_stream | {"dynamodb:Query", "kms:Decrypt"}
