@@ -219,4 +219,12 @@ CATALOGUE = (
         "late_writes",
         "no_zombie",
     ),
+    by_law(
+        "settling takes long",
+        "kcl_py.runtime.fleet.planner:Planner._fleet",
+        "is_settled=now >= self.settles_at,",
+        "is_settled=now >= self.settles_at + 35,",
+        "burst",
+        "quiet",
+    ),
 )

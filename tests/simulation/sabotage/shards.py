@@ -141,4 +141,12 @@ CATALOGUE = (
         scene="merged",
         laws=frozenset({"no_orphan"}),
     ),
+    by_law(
+        "a parent that has ended is waited for all the same",
+        "kcl_py.core.lineage:Lineage.may_start",
+        "elif not row.is_finished:",
+        "else:",
+        "idle_split",
+        "discovery",
+    ),
 )

@@ -190,3 +190,12 @@ async def never_begun(fleet: Simulation) -> None:
     recruit(fleet, "b")
     await under_load(fleet, 60)
     await at_rest(fleet)
+
+
+@scene(shards=2)
+async def idle_split(fleet: Simulation) -> None:
+    """A shard is split where no records come any more, and a single worker is to find the children."""
+    await settled(fleet, 1)
+    await asyncio.sleep(10)
+    await fleet.split((await fleet.open_shards())[0])
+    await at_rest(fleet, 110)
