@@ -1,27 +1,43 @@
 """The IAM policies that ship: a fleet uses all that they allow and no more, and names the action that it is denied."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import pytest
 
 from integration.application import Application
 from integration.conftest import MakeApplication
+from integration.faults.effects import Effect
 from integration.faults.exchange import Exchange
 from integration.faults.proxy import FaultProxy
 from integration.faults.wire import refusal
 from integration.program import eventually
 from integration.services import Services
+from integration.worker_program import WorkerProgram
 from tests.policies import allowed
 
 REFUSED = 3
-STEADY = ("GetRecords", "UpdateItem", "GetItem", "Query", "Scan")
+STEADY = (
+    "kinesis:DescribeStreamSummary", "kinesis:ListShards", "kinesis:GetRecords",
+    "dynamodb:UpdateItem", "dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query", "dynamodb:Scan",
+)  # fmt: skip
 NOT_AT_EVERY_START = {"kms:Decrypt", "dynamodb:UpdateTable", "dynamodb:TagResource", "dynamodb:UpdateContinuousBackups"}
 
 
 async def deny(exchange: Exchange) -> None:
     """The identity lacks the permission."""
     await exchange.answer(refusal("AccessDeniedException", "User: somebody is not authorized to perform it", 400))
+
+
+async def deny_the_key(exchange: Exchange) -> None:
+    """The stream is encrypted, and the identity may not use the key."""
+    await exchange.answer(refusal("KMSAccessDeniedException", "The ciphertext refers to a key", 400))
+
+
+async def expire(exchange: Exchange) -> None:
+    """The shard iterator was not used for five minutes."""
+    await exchange.answer(refusal("ExpiredIteratorException", "Iterator expired", 400))
 
 
 @contextmanager
@@ -69,23 +85,56 @@ def test_what_is_denied_at_the_start_on_the_table_is_named(make_application: Mak
     assert app.journal.delivered == []
 
 
-def test_what_is_denied_to_a_running_worker_is_named_and_ends_it_not(make_application: MakeApplication) -> None:
-    app = make_application(shards=1)
+def named(workers: Iterable[WorkerProgram], action: str) -> None:
+    """Wait until one of the workers says which action it is denied; none of them ends of it."""
+
+    def look() -> list[object]:
+        told = [entry for worker in workers for entry in worker.events("service trouble")]
+        return [entry for entry in told if re.search(rf"(allow|and) {action}\b", str(entry["reason"]))]
+
+    eventually(look, f"trouble that names {action}; {[str(worker) for worker in workers]}", within=40)
+    assert all(worker.is_running for worker in workers)
+
+
+def test_each_action_that_is_denied_to_a_running_fleet_is_named_and_ends_nobody(
+    make_application: MakeApplication,
+) -> None:
+    app = make_application(shards=2)
+    tried: set[str] = set()
     with watched(app) as (services, kinesis, dynamodb):
-        worker = app.worker(services=services).ready()
-        app.producer.put_one("key")
-        app.wait_until_delivered(worker)
-        for operation in STEADY:
-            action = f"{'kinesis' if operation == 'GetRecords' else 'dynamodb'}:{operation}"
-            with kinesis.under(deny, operation), dynamodb.under(deny, operation):
-                eventually(
-                    lambda action=action: [  # type: ignore[misc]
-                        entry for entry in worker.events("service trouble") if f"allow {action}" in str(entry["reason"])
-                    ],
-                    f"trouble that names {action}; {worker}",
-                    within=40,
-                )
-            assert worker.is_running
-        app.producer.put_one("key")
-        app.wait_until_delivered(worker)
-        assert worker.drained() == 0
+        workers = [app.worker("--shard-listing-interval", "2s", services=services).ready() for _ in range(2)]
+        for worker in workers:  # what was allowed before may come back; who never read ends, and says why
+            worker.wait_for("shard started")
+        app.producer.put_rounds(["a", "b", "c", "d"], 1)
+        app.wait_until_delivered()
+
+        @contextmanager
+        def denied(action: str, effect: Effect = deny, to: str = "") -> Iterator[None]:
+            operation = to or action.partition(":")[2]
+            with kinesis.under(effect, operation), dynamodb.under(effect, operation):
+                yield
+                named(workers, action)
+            tried.add(action)
+
+        for action in STEADY:
+            with denied(action):
+                pass
+        with denied("kms:Decrypt", deny_the_key, to="GetRecords"):
+            pass
+        with kinesis.under(expire, "GetRecords", times=1), denied("kinesis:GetShardIterator"):
+            pass
+        with denied("dynamodb:PutItem"):
+            app.operator.split("shardId-000000000000")
+        app.producer.put_rounds(["a", "b", "c", "d"], 1)
+        app.wait_until_delivered()
+        with denied("dynamodb:DescribeTable"):
+            entry = app.leases.worker_entries()[0]["leaseKey"]  # whose session is over without it
+            app.dynamodb.delete_item(TableName=app.name, Key={"leaseKey": entry})
+        app.producer.put_rounds(["a", "b", "c", "d"], 1)
+        app.wait_until_delivered()
+        eventually(lambda: len(app.leases.worker_entries()) == len(workers), "all have a session again")
+        for worker in workers:
+            with dynamodb.under(deny, "DeleteItem"):
+                assert worker.drained() == 0
+            assert any("allow dynamodb:DeleteItem" in line for line in worker.errors), worker
+    assert tried | {"dynamodb:DeleteItem"} == allowed("run")

@@ -9,7 +9,7 @@ from kcl_py.core.lease import Binding, Change, Lease
 from kcl_py.core.shard import Shard
 from kcl_py.core.table import TableKind
 from kcl_py.errors import TROUBLE, ConditionFailed, RowUnreadable, TableRefused
-from kcl_py.events import OddRowFound, TableCreated, TableTakenOver
+from kcl_py.events import OddRowFound, ServiceTrouble, TableCreated, TableTakenOver
 from kcl_py.interfaces import LeaseTable
 from kcl_py.retrying import Sleep, jittered, retrying
 from kcl_py.runtime.emitter import Emitter
@@ -67,7 +67,12 @@ class Admission:
         Raises:
             TableRefused: it is another one of its name: whatever is in it, this worker's leases are not.
         """
-        retry = retrying(*TROUBLE, pause=_LOOK_AGAIN, sleep=self._sleep)
+        retry = retrying(
+            *TROUBLE,
+            pause=_LOOK_AGAIN,
+            on_retry=lambda error, *_: self._emit(ServiceTrouble(operation="look at the table", reason=str(error))),
+            sleep=self._sleep,
+        )
         self._check_identity(self._binding.table_id, await retry(self._table.prepare))
 
     async def prove_access(self, session: str) -> None:
