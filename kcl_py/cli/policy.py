@@ -19,7 +19,10 @@ _TABLE_ARN = "arn:aws:dynamodb:REGION:ACCOUNT:table/TABLE"
 
 @click.command("policy", short_help="Print the IAM policy of a worker.")
 @click.argument("name", metavar="run|provision", type=click.Choice(POLICIES))
-@options_of("stream", "application", "table_name", "region")
+@options_of("stream", "application", "table_name")
+@click.option(
+    "--region", metavar="TEXT", envvar="KCL_PY_REGION", help="The AWS region. Default: that in the stream's ARN."
+)
 @click.option(
     "--account",
     metavar="ID",
