@@ -8,7 +8,7 @@ import pytest
 
 from kcl_py.core.leadership import LeaderLock
 from kcl_py.errors import ServiceUnavailable, Throttled
-from kcl_py.events import Event, LeadershipLost, LeadershipTaken
+from kcl_py.events import Event, LeadershipLost, LeadershipTaken, OddRowFound
 from kcl_py.local.faulty_lease_table import Fault, FaultyLeaseTable
 from kcl_py.local.memory_lease_table import MemoryLeaseTable
 from kcl_py.runtime.emitter import Emitter
@@ -326,5 +326,58 @@ def test_a_free_lock_that_not_even_the_standby_takes_is_overdue():
         took = await candidate.go_on(lambda: candidate.leadership.is_overdue, 30)
         assert F + 0.5 < took <= F + 2
         assert not candidate.has_lock()
+
+    run(story())
+
+
+def test_a_lock_that_does_not_parse_is_nobodys_and_told_of_once():
+    async def story() -> None:
+        candidate = Candidate(await a_table(owner=None))
+        await candidate.poll()
+        candidate.memory.odd_rows["Leader"] = "no version"
+        for _ in range(2):
+            await candidate.poll()
+            assert not candidate.has_lock()
+        assert [type(event) for event in candidate.events] == [LeadershipTaken, LeadershipLost, OddRowFound]
+
+    run(story())
+
+
+def test_who_is_overtaken_while_it_takes_or_renews_the_lock_does_not_lead():
+    async def story() -> None:
+        memory = await a_table(owner=None)
+        for version in "12":
+            candidate = Candidate(memory)
+            candidate.table.faults.append(Fault(kind="delay", operation="write_leader_lock", seconds=1))
+            polling = asyncio.create_task(candidate.poll())
+            await asyncio.sleep(0.5)
+            memory.put_leader_lock(LeaderLock(owner=OTHER, version=version, duration_ms=10_000, is_released=True))
+            await polling
+            assert not candidate.has_lock()
+            assert not candidate.events
+        candidate.table.faults.clear()
+        await candidate.poll()
+        assert candidate.has_lock()
+        await asyncio.sleep(4)
+        candidate.table.faults.append(Fault(kind="delay", operation="write_leader_lock", seconds=1))
+        polling = asyncio.create_task(candidate.poll())
+        await asyncio.sleep(0.5)
+        memory.put_leader_lock(LeaderLock(owner=OTHER, version="3", duration_ms=10_000))
+        await polling
+        assert not candidate.has_lock()
+        assert [type(event) for event in candidate.events] == [LeadershipTaken, LeadershipLost]
+
+    run(story())
+
+
+def test_leadership_is_told_once_and_not_with_every_renewal():
+    async def story() -> None:
+        candidate = Candidate(await a_table(owner=None))
+        assert (candidate.leadership.leader, candidate.leadership.standby) == (None, None)
+        for _ in range(30):
+            await candidate.poll()
+            await asyncio.sleep(1)
+        assert [type(event) for event in candidate.events] == [LeadershipTaken]
+        assert candidate.leadership.leader == ME
 
     run(story())

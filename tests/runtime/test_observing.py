@@ -7,9 +7,10 @@ from typing import Any
 import msgspec
 
 from kcl_py.core.checkpoint import TRIM_HORIZON
+from kcl_py.core.leadership import LeaderLock
 from kcl_py.core.lease import Lease
 from kcl_py.core.session import Process, Session
-from kcl_py.events import Event, SessionRevoked
+from kcl_py.events import Event, SameWorkerId, SessionRevoked
 from kcl_py.local.memory_lease_table import MemoryLeaseTable
 from kcl_py.runtime.emitter import Emitter
 from kcl_py.runtime.fleet.observer import DELETIONS_MAX, FORGET_REVOKED_SECONDS, Observer
@@ -278,5 +279,87 @@ def test_a_revoked_session_is_not_judged_again_by_its_beat():
         assert await watcher.observer.revoke_silent(ME)
         assert not [event for event in watcher.events if isinstance(event, SessionRevoked)], "somebody else said so"
         assert watcher.observer.sessions[OTHER].is_revoked
+
+    run(story())
+
+
+def test_silence_while_no_beat_of_our_own_lands_condemns_nobody():
+    async def story() -> None:
+        watcher = Watcher()
+        await watcher.enter(ME, OTHER)
+        await watcher.observer.look_at_table()
+        watcher.observer.own_beat_landed()
+        for _ in range(20):
+            await asyncio.sleep(1)
+            await watcher.observer.look_at_entries()
+        assert not watcher.observer.is_dead(OTHER)
+        assert not await watcher.observer.revoke_silent(ME)
+
+    run(story())
+
+
+def test_the_revoked_and_those_that_are_gone_are_dead_before_they_are_silent():
+    async def story() -> None:
+        watcher = Watcher()
+        await watcher.enter(OTHER, process=HERE)
+        await watcher.enter(THIRD, is_revoked=True)
+        await watcher.observer.look_at_table()
+        assert [watcher.observer.is_dead(key) for key in (OTHER, THIRD)] == [False, True]
+        watcher.gone.add(HERE)
+        assert watcher.observer.is_dead(OTHER)
+
+    run(story())
+
+
+def test_the_owner_of_the_lock_is_looked_for_like_the_owners_of_rows():
+    async def story() -> None:
+        watcher = Watcher()
+        watcher.table.put_leader_lock(LeaderLock(owner=OTHER, version="1", duration_ms=10_000))
+        await watcher.observer.look_at_table()
+        assert watcher.observer.is_dead(OTHER)
+
+    run(story())
+
+
+def test_an_entry_that_was_written_while_the_table_was_scanned_is_found():
+    async def story() -> None:
+        watcher = Watcher()
+        await watcher.enter(OTHER)
+        watcher.table.put(Lease(key="s1", owner=OTHER, checkpoint=TRIM_HORIZON))
+        scanned = msgspec.structs.replace(await watcher.table.snapshot(), sessions=())
+
+        async def torn() -> Any:
+            return scanned
+
+        watcher.table.snapshot = torn  # type: ignore[method-assign]
+        await watcher.observer.look_at_table()
+        assert OTHER in watcher.observer.living
+        assert not watcher.observer.is_dead(OTHER)
+        assert not watcher.observer.is_absent(OTHER)
+
+    run(story())
+
+
+def test_another_process_with_our_worker_id_is_told_of_once_and_our_own_sessions_are_not():
+    async def story() -> None:
+        watcher = Watcher()
+        other_process = msgspec.structs.replace(HERE, pid=2)
+        me = Session(key=ME, process=HERE)
+        await watcher.enter(ME, "me@0000000a", process=HERE)
+        await watcher.enter("me@0000000b", process=other_process, is_revoked=True)
+        await watcher.enter(OTHER, process=other_process)
+        gone = msgspec.structs.replace(HERE, pid=3)
+        watcher.gone.add(gone)
+        await watcher.enter("me@0000000c", process=gone)
+        await watcher.observer.look_at_table()
+        watcher.observer.note_namesakes(me)
+        assert not [event for event in watcher.events if isinstance(event, SameWorkerId)]
+        await watcher.enter("me@0000000d", process=other_process)
+        await watcher.enter("me@0000000e")
+        await watcher.observer.look_at_table()
+        for _ in range(2):
+            watcher.observer.note_namesakes(me)
+        told = [event.session for event in watcher.events if isinstance(event, SameWorkerId)]
+        assert told == ["me@0000000d", "me@0000000e"]
 
     run(story())

@@ -12,7 +12,7 @@ from kcl_py.core.lease import Binding, Lease
 from kcl_py.core.lineage import Lineage
 from kcl_py.core.listing import Listings
 from kcl_py.core.session import Session
-from kcl_py.events import Event, HandOffOpened, LeaseAssigned, MembershipChanged
+from kcl_py.events import Event, HandOffOpened, LeaseAssigned, MembershipChanged, NobodyHasRoom
 from kcl_py.local.memory_lease_table import MemoryLeaseTable
 from kcl_py.runtime.emitter import Emitter
 from kcl_py.runtime.fleet.observer import Observer
@@ -23,6 +23,7 @@ from kcl_py.runtime.fleet.planner import (
     PICK_UP_SECONDS,
     SETTLE_SECONDS,
     SETTLE_SECONDS_MAX,
+    TELL_AGAIN_SECONDS,
     Planner,
 )
 from tests.virtual_time import run
@@ -467,5 +468,125 @@ def test_a_round_opens_no_more_hand_offs_than_its_budget():
         assert (await desk.round()).hand_offs_max == 16
         desk.put_held(A, *(f"t{number}" for number in range(240)))
         assert (await desk.round()).hand_offs_max == 30
+
+    run(story())
+
+
+def test_that_nobody_has_room_is_told_once_a_minute_and_counts_what_nobody_was_given():
+    async def story() -> None:
+        desk = Desk()
+        await desk.enter(A, leases_max=2)
+        desk.put_held(A, "s1")
+        await desk.round()
+        assert not [event for event in desk.events if isinstance(event, NobodyHasRoom)]
+        desk.put("s2", "s3")
+        desk.put("child", parent_shard_ids=("s1",))
+        await desk.round()
+        await asyncio.sleep(TELL_AGAIN_SECONDS - 1)
+        await desk.round()
+        assert [event.leases for event in desk.events if isinstance(event, NobodyHasRoom)] == [1]
+        await asyncio.sleep(2)
+        await desk.round()
+        assert [event.leases for event in desk.events if isinstance(event, NobodyHasRoom)] == [1, 1]
+
+    run(story())
+
+
+def test_a_lease_is_as_old_as_it_was_first_seen_to_be_free_and_young_again_when_it_was_taken_in_between():
+    async def story() -> None:
+        desk = Desk()
+        await desk.enter(A)
+        desk.moves = ()
+        began = asyncio.get_running_loop().time()
+        desk.put("s1")
+        desk.put_held(A, "s2")
+        await desk.round()
+        for owner, age in ((None, 3), (A, 6), (None, 9), (None, 9)):
+            await asyncio.sleep(3)
+            desk.put("s1", owner=owner, held_by=owner)
+            fleet = await desk.round()
+            if owner is None:
+                since = 0 if age == 3 else 9
+                assert fleet.leases[0].free_since == pytest.approx(began + since, abs=0.1)
+
+    run(story())
+
+
+def test_who_was_given_a_lease_anew_has_its_whole_time_to_pick_it_up():
+    async def story() -> None:
+        desk = Desk()
+        await desk.enter(A, B, C)
+        desk.moves = ()
+        for owner in (B, C, B, C):
+            desk.put("s1", owner=owner)
+            await desk.round()
+            await asyncio.sleep(PICK_UP_SECONDS - 1)
+        (view,) = (await desk.round()).leases
+        assert (view.owner, view.avoid) == (C, None)
+
+    run(story())
+
+
+def test_a_miss_is_forgotten_with_the_next_assignment():
+    async def story() -> None:
+        desk = Desk()
+        await desk.enter(A, B)
+        desk.put("s1", owner=B)
+        for _ in range(3):
+            await desk.round("somebody else")
+            await asyncio.sleep(PICK_UP_SECONDS + 0.1)
+        assert await desk.owners() == {"s1": A}
+        desk.table.put(Lease(key="s1", owner=B, checkpoint=TRIM_HORIZON))
+        (view,) = (await desk.round()).leases
+        assert (view.owner, view.avoid) == (B, None)
+
+    run(story())
+
+
+def test_a_hand_off_that_is_open_is_no_lease_that_waits_to_be_picked_up():
+    async def story() -> None:
+        desk = Desk()
+        await desk.enter(A, B)
+        desk.moves = ()
+        desk.put("s1", owner=B, checkpoint_owner=A)
+        for _ in range(4):
+            (view,) = (await desk.round()).leases
+            await asyncio.sleep(PICK_UP_SECONDS + 1)
+        assert (view.owner, view.avoid) == (B, None)
+
+    run(story())
+
+
+def test_who_left_and_came_back_is_not_deaf_any_more():
+    async def story() -> None:
+        desk = Desk()
+        await desk.enter(A, B)
+        desk.moves = ()
+        desk.put("s1", owner=B)
+        for _ in range(3):
+            fleet = await desk.round()
+            await asyncio.sleep(PICK_UP_SECONDS + 0.1)
+        assert [worker.is_receiving for worker in fleet.workers] == [True, False]
+        desk.table.erase(B)
+        await desk.observer.look_at_entries()
+        await desk.round()
+        await desk.enter(B)
+        assert [worker.is_receiving for worker in (await desk.round()).workers] == [True, True]
+
+    run(story())
+
+
+def test_a_lease_that_its_giver_still_has_is_not_free():
+    async def story() -> None:
+        desk = Desk()
+        await desk.enter(A, B)
+        desk.put("s1", owner=B, checkpoint_owner=A, held_by=A)
+        (view,) = (await desk.round()).leases
+        assert (view.owner, view.giver) == (B, None)
+        desk.moves = ()
+        desk.table.erase(B)
+        await desk.observer.look_at_entries()
+        (view,) = (await desk.round()).leases
+        assert (view.owner, view.giver) == (None, A)
 
     run(story())
