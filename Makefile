@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test lint lock clean install
+.PHONY: demo test prove lint lock clean install
 .DEFAULT_GOAL := test
 
 demo: $(VENV)/.installed
@@ -11,7 +11,14 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed
 	@$(BIN)/python integration/provision.py
-	@$(BIN)/python -m pytest -n 2 --dist worksteal
+	@$(BIN)/python -m pytest -n 3 --dist worksteal
+	@$(BIN)/python -m tests.prove --fixed
+
+# Everything that is to be believed of kcl_py: the suite, the long searches, and random lives for so many minutes.
+MINUTES ?= 30
+prove: $(VENV)/.installed
+	@$(BIN)/python integration/provision.py
+	@$(BIN)/python -m tests.prove --minutes $(MINUTES)
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

@@ -13,11 +13,6 @@ ROOT = Path(__file__).parents[2]
 CRASH_SEEDS = 2
 
 
-def fixed_parts() -> Iterator[Part]:
-    """What every change must pass, beside the suite."""
-    yield sabotage()
-
-
 def long_parts() -> Iterator[Part]:
     """Everything."""
     yield suite()

@@ -63,7 +63,7 @@ class Life(msgspec.Struct, frozen=True):
             seed=seed,
             scale=scale,
             shards=dice.randint(20, 24) if is_hour else dice.randint(1, 8),
-            workers=dice.randint(5, 6) if is_hour else dice.randint(2 if is_calm else 1, 6),
+            workers=7 if is_hour else dice.randint(2 if is_calm else 1, 6),
             seconds=seconds,
             settings=_settings(dice, is_hour=is_hour),
             incidents=_incidents(dice, kinds, seconds, pause),

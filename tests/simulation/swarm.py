@@ -83,8 +83,9 @@ class Swarm:
         self._fleet.resume_all()
 
     def _keep_company(self) -> None:
-        """A fleet is never left short of workers for long."""
-        if len(self._fleet.workers) < self.life.workers and self._dice.random() < 0.4:
+        """A fleet is never left short of workers for long; one that stands still is none."""
+        able = sum(not worker.is_paused for worker in self._fleet.workers.values())
+        if able < self.life.workers and self._dice.random() < 0.4:
             self.recruit()
 
     async def _suffer(self) -> None:

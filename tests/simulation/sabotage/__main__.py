@@ -14,13 +14,14 @@ def main() -> int:
         with sabotaged(sabotage):
             return pytest.main([sabotage.test, "-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist"])
     expected = {one.name: one.laws or {one.test} for one in CATALOGUE}
-    is_missed = False
+    noticed = 0
     for name, caught in score():
         is_as_told = caught == expected[name]
-        is_missed |= not is_as_told
+        noticed += is_as_told
         sys.stdout.write(f"{'' if is_as_told else 'NOT AS TOLD '}{name}: {', '.join(sorted(caught)) or 'nobody'}\n")
         sys.stdout.flush()
-    return int(is_missed)
+    sys.stdout.write(f"{noticed} of {len(CATALOGUE)} noticed, each by whom the catalogue names\n")
+    return int(noticed < len(CATALOGUE))
 
 
 if __name__ == "__main__":
