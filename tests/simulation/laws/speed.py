@@ -11,6 +11,7 @@ LOOK_SECONDS = 1.0  # between two questions what one was assigned
 DRAIN_SECONDS = 0.5  # for everything else between the last batch of the one and the first of the other
 START_SECONDS = 5.0
 GRACE_SECONDS_MAX = 25.0
+INSTANT_SECONDS = 1e-6
 
 
 def drain(history: History) -> Judgement:
@@ -49,7 +50,8 @@ def heal(history: History) -> Judgement:
         return judgement
     end = healed + 2 * history.failover_seconds + TAKEOVER_SECONDS + START_SECONDS
     is_leaving = any(entry.at > healed - GRACE_SECONDS_MAX for entry, _ in history.log.of(Leaving) if entry.at < end)
-    if end >= history.ends_at or is_leaving:
+    is_near = history.is_calm(healed + history.failover_seconds + INSTANT_SECONDS, end)  # services may be slow for good
+    if end >= history.ends_at or is_leaving or not is_near:
         return judgement
     living = circumstances.at(end).able
     for shard_id in history.writes_of:
