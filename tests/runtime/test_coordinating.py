@@ -15,11 +15,12 @@ from kcl_py.core.lease import Binding, Lease
 from kcl_py.core.lineage import Lineage
 from kcl_py.core.listing import Listings
 from kcl_py.core.session import Process, Session
-from kcl_py.events import Event, LeadershipLost, LeaseAssigned, SessionRevoked
+from kcl_py.events import Event, HandOffOpened, LeadershipLost, LeaseAssigned, SessionRevoked
 from kcl_py.local.faulty_lease_table import Fault, FaultyLeaseTable
 from kcl_py.local.memory_lease_table import MemoryLeaseTable
 from kcl_py.runtime.emitter import Emitter
 from kcl_py.runtime.fleet.coordinator import PLAN_SECONDS, STUCK_SECONDS_MIN, Coordinator
+from kcl_py.runtime.fleet.planner import SETTLE_SECONDS
 from tests.virtual_time import run
 
 F = 10.0
@@ -242,6 +243,69 @@ def test_a_plan_of_who_leads_no_more_is_not_acted_on():
     run(story())
 
 
+def test_a_round_that_goes_on_when_leadership_has_ended_writes_nothing():
+    async def story() -> None:
+        memory, (leader,) = await a_fleet(A)
+        memory.put(Lease(key="s1", checkpoint=TRIM_HORIZON))
+        await asyncio.sleep(F)
+        assert not leader.is_leader
+        await leader.coordinator._planner.round(await leader.coordinator.observer.look_at_table(), A)
+        assert await owner(memory) is None
+
+    run(story())
+
+
+def test_a_standby_that_cannot_write_either_takes_no_lock_and_condemns_nobody():
+    async def story() -> None:
+        memory, (_, standby) = await a_fleet(A, B)
+        for _ in range(30):
+            await standby.turn()
+            await asyncio.sleep(1)
+        assert not standby.is_leader
+        assert not standby.coordinator.observer.is_dead(A)
+        assert (await the_lock(memory)).owner == A
+
+    run(story())
+
+
+def test_a_leader_that_led_before_begins_anew_and_lets_the_fleet_settle_first():
+    async def story() -> None:
+        memory, (leader,) = await a_fleet(A)
+        for key in ("s1", "s2"):
+            memory.put(Lease(key=key, owner=A, held_by=A, checkpoint=TRIM_HORIZON))
+        await live(2, leader)
+        await leader.coordinator.leadership.release(A)
+        memory.put_leader_lock(LeaderLock(owner=B, version="1", duration_ms=int(F * 1000)))
+        await live(2, leader)
+        await Member.joined(memory, C)
+        await memory.write_leader_lock(await the_lock(memory), None)
+        began = asyncio.get_running_loop().time()
+        while not leader.seen(HandOffOpened):
+            assert asyncio.get_running_loop().time() - began < 15
+            await live(1, leader)
+        assert asyncio.get_running_loop().time() - began >= SETTLE_SECONDS
+
+    run(story())
+
+
+def test_who_cannot_read_the_entries_twice_in_a_row_reads_the_table_and_once_waits():
+    async def story() -> None:
+        _, (leader, other) = await a_fleet(A, B)
+        await live(6, leader, other)
+        fault = Fault(kind="fail", operation="sessions", times=1)
+        leader.table.faults.append(fault)
+        before = leader.count("snapshot")
+        await live(1, leader, other)
+        assert leader.count("snapshot") == before
+        await live(1, leader, other)
+        leader.table.faults.append(Fault(kind="fail", operation="sessions"))
+        await live(8, leader, other)
+        assert leader.count("snapshot") >= before + 7
+        assert leader.coordinator.observer.sessions[B].beat >= other.session.beat - 1
+
+    run(story())
+
+
 def test_a_leader_that_makes_no_round_for_long_lets_others_lead():
     async def story() -> None:
         _, (leader, standby) = await a_fleet(A, B)
@@ -324,6 +388,8 @@ def test_if_leader_and_standby_fall_silent_together_the_third_knows_of_it_when_t
         memory, members = await a_fleet(A, B, C)
         named = (await the_lock(memory)).standby
         (third,) = [member for member in members[1:] if member.session.key != named]
+        await live(5, *members)
+        assert not third.coordinator.is_observing
         began = asyncio.get_running_loop().time()
         while len(third.seen(SessionRevoked)) < 2:
             assert asyncio.get_running_loop().time() - began < 2 * F + 4

@@ -13,7 +13,7 @@ from kcl_py.core.session import Process, Session
 from kcl_py.events import Event, SameWorkerId, SessionRevoked
 from kcl_py.local.memory_lease_table import MemoryLeaseTable
 from kcl_py.runtime.emitter import Emitter
-from kcl_py.runtime.fleet.observer import DELETIONS_MAX, FORGET_REVOKED_SECONDS, Observer
+from kcl_py.runtime.fleet.observer import DELETIONS_MAX, FORGET_REVOKED_SECONDS, READS_AT_ONCE, Observer
 from tests.virtual_time import run
 
 F = 10.0
@@ -90,6 +90,8 @@ def test_who_is_silent_for_the_failover_time_is_revoked_and_who_beats_is_not():
         assert [event.session for event in watcher.events if isinstance(event, SessionRevoked)] == [OTHER]
         assert OTHER not in watcher.observer.living
         assert not await watcher.observer.revoke_silent(ME), "once"
+        await watcher.observer.look_at_entries()
+        assert watcher.observer.is_dead(OTHER), "for good"
 
     run(story())
 
@@ -137,6 +139,20 @@ def test_an_entry_that_a_reading_leaves_out_is_looked_for_and_one_that_is_gone_i
         assert set(watcher.observer.living) == {ME, OTHER}
         assert [watcher.observer.is_dead(key) for key in (OTHER, THIRD)] == [False, True]
         assert not await watcher.observer.look_at_entries(), "nobody else did"
+
+    run(story())
+
+
+def test_entries_that_are_left_out_by_the_dozen_are_looked_for_a_few_at_a_time_and_forgotten_never():
+    async def story() -> None:
+        watcher = Watcher()
+        many = {f"w@{number:08d}" for number in range(READS_AT_ONCE + 4)}
+        await watcher.enter(*many)
+        await watcher.observer.look_at_table()
+        watcher.table.left_out = many
+        for _ in range(2):
+            assert not await watcher.observer.look_at_entries()
+        assert watcher.observer.living.keys() == many
 
     run(story())
 
@@ -361,5 +377,10 @@ def test_another_process_with_our_worker_id_is_told_of_once_and_our_own_sessions
             watcher.observer.note_namesakes(me)
         told = [event.session for event in watcher.events if isinstance(event, SameWorkerId)]
         assert told == ["me@0000000d", "me@0000000e"]
+        unnamed = Session(key="it@00000001")
+        await watcher.enter(unnamed.key)
+        await watcher.observer.look_at_table()
+        watcher.observer.note_namesakes(unnamed)
+        assert len([event for event in watcher.events if isinstance(event, SameWorkerId)]) == 2
 
     run(story())

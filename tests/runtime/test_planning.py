@@ -376,8 +376,12 @@ def test_if_nobody_picks_anything_up_nobody_is_worse_than_another():
         await desk.round(B)
         for _ in range(2):
             await asyncio.sleep(PICK_UP_SECONDS + 0.1)
-            fleet = await desk.round("x")
+            fleet = await desk.round("somebody else")
         assert [worker.is_receiving for worker in fleet.workers] == [True]
+        row = await desk.table.lease("s1")
+        assert row is not None
+        assert (row.owner, row.counter) == (B, 0), "it is named already"
+        assert not [event for event in desk.events if isinstance(event, LeaseAssigned)]
 
     run(story())
 
@@ -521,8 +525,9 @@ def test_who_was_given_a_lease_anew_has_its_whole_time_to_pick_it_up():
             desk.put("s1", owner=owner)
             await desk.round()
             await asyncio.sleep(PICK_UP_SECONDS - 1)
-        (view,) = (await desk.round()).leases
-        assert (view.owner, view.avoid) == (C, None)
+        fleet = await desk.round()
+        assert (fleet.leases[0].owner, fleet.leases[0].avoid) == (C, None)
+        assert all(worker.is_receiving for worker in fleet.workers)
 
     run(story())
 
@@ -588,5 +593,35 @@ def test_a_lease_that_its_giver_still_has_is_not_free():
         await desk.observer.look_at_entries()
         (view,) = (await desk.round()).leases
         assert (view.owner, view.giver) == (None, A)
+
+    run(story())
+
+
+def test_a_leader_that_is_to_receive_waits_for_the_hand_off_like_everybody():
+    async def story() -> None:
+        desk = Desk()
+        await desk.enter(A, B)
+        desk.put_held(B, "s1", "s2")
+        await desk.settle()
+        await desk.round()
+        assert not desk.picked_up
+        (opened,) = [event for event in desk.events if isinstance(event, HandOffOpened)]
+        row = await desk.table.lease(opened.shard_id)
+        assert row is not None
+        assert (row.owner, row.checkpoint_owner, row.held_by) == (A, B, B)
+
+    run(story())
+
+
+def test_the_receiver_of_a_hand_off_whose_giver_died_is_assigned_the_lease():
+    async def story() -> None:
+        desk = Desk()
+        await desk.enter(A, C)
+        desk.put("s1", owner=C, checkpoint_owner="dead@00000009", held_by="dead@00000009")
+        desk.moves = (Move(kind="assign", key="s1", to=C),)
+        await desk.round()
+        row = await desk.table.lease("s1")
+        assert row is not None
+        assert (row.owner, row.checkpoint_owner, row.held_by) == (C, None, None)
 
     run(story())
