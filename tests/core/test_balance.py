@@ -196,8 +196,9 @@ def test_a_plan_that_was_carried_out_is_followed_by_none_whoever_may_not_receive
 ) -> None:
     fleet = msgspec.structs.replace(fleet, hand_offs_max=1_000_000)
     after_assigning = carried_out(fleet, strategy(msgspec.structs.replace(fleet, is_settled=False)))
+    is_anybody_without_place = any(lease.owner is None and not lease.is_waiting for lease in after_assigning.leases)
     evened = carried_out(after_assigning, strategy(after_assigning))
-    assert strategy(evened) == ()
+    assert is_anybody_without_place or strategy(evened) == (), "a hand-off makes room, for the next plan"
 
 
 @STRATEGIES
