@@ -83,7 +83,10 @@ class _Minutes:
         self._ends_at = begins_at + MINUTE_SECONDS
         self._running: set[str] = set()
         self._shards = shards
-        self._begin()
+        self._incidents = 0  # of this minute, as the following
+        self._is_flowing = False
+        self._workers_min = 0
+        self._shards_min = shards
 
     def see(self, at: float, worker: str, what: object) -> None:
         """Take a line of the log in."""

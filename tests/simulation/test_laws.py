@@ -57,6 +57,11 @@ async def eventful(fleet: Simulation) -> None:
 
 
 @cache
+def said(entry: Entry) -> Any:
+    """What a line says; a doctor knows which kind it is."""
+    return entry.what
+
+
 def sound() -> Log:
     return simulated(3, eventful, shards=3)
 
@@ -77,7 +82,7 @@ def the_last(entries: list[Entry], is_it: Callable[[Entry], bool]) -> int:
 
 
 def of(kind: type[What]) -> Callable[[Entry], bool]:
-    return lambda entry: isinstance(entry.what, kind)
+    return lambda entry: isinstance(said(entry), kind)
 
 
 def put_in(entries: list[Entry], at: int, worker: str, *told: What) -> list[Entry]:
@@ -96,7 +101,7 @@ def moved(entries: list[Entry], at: int, to: int) -> list[Entry]:
 
 
 def is_checkpoint(entry: Entry) -> bool:
-    what = entry.what
+    what = said(entry)
     return (
         isinstance(what, RowWritten)
         and what.stood is not None
@@ -109,7 +114,7 @@ def is_checkpoint(entry: Entry) -> bool:
 
 
 def is_pick_up(entry: Entry) -> bool:
-    what = entry.what
+    what = said(entry)
     return isinstance(what, RowWritten) and what.stood is not None and what.stands is not None and (
         what.stands.held_by is not None and what.stood.held_by != what.stands.held_by
     )  # fmt: skip
@@ -120,7 +125,7 @@ def row(**changes: Any) -> Doctor:
 
     def doctor(entries: list[Entry]) -> list[Entry]:
         at = the_first(entries, is_checkpoint)
-        write = entries[at].what
+        write = said(entries[at])
         return told_otherwise(entries, at, changed(write, **{name: of(write) for name, of in changes.items()}))
 
     return doctor
@@ -129,15 +134,15 @@ def row(**changes: Any) -> Doctor:
 def done_late(entries: list[Entry]) -> list[Entry]:
     """A batch is done only when its checkpoint stands already."""
     at = the_first(entries, of(Done))
-    shard_id = entries[at].what.shard_id
-    write = the_first(entries, lambda entry: is_checkpoint(entry) and entry.what.key == shard_id)
+    shard_id = said(entries[at]).shard_id
+    write = the_first(entries, lambda entry: is_checkpoint(entry) and said(entry).key == shard_id)
     return moved(entries, at, write + 1)
 
 
 def gap_of_what_is_there(entries: list[Entry]) -> list[Entry]:
     """A gap is published that covers a record which was just put."""
     at = the_last(entries, of(Put))
-    record = entries[at].what
+    record = said(entries[at])
     before = str(record.position[0] + 1)
     gap = RecordsMissing(shard_id=record.shard_id, after="1", before=before, reason="doctored")
     return put_in(entries, at + 1, "b", gap)
@@ -145,7 +150,7 @@ def gap_of_what_is_there(entries: list[Entry]) -> list[Entry]:
 
 def put_and_forgotten(entries: list[Entry]) -> list[Entry]:
     """A record is put just before the end."""
-    last = entries[the_last(entries, of(Put))].what
+    last = said(entries[the_last(entries, of(Put))])
     late = changed(last, position=(last.position[0] + 1, 0), key="late", number=0)
     return put_in(entries, the_last(entries, of(Drained)), "", late)
 
@@ -155,18 +160,18 @@ def turned_round(entries: list[Entry]) -> list[Entry]:
     at = the_first(
         entries,
         lambda entry: (
-            isinstance(entry.what, Delivered)
-            and len(entry.what.records) > 1
-            and len({put.key for put in entry.what.records}) == len(entry.what.records)
+            isinstance(said(entry), Delivered)
+            and len(said(entry).records) > 1
+            and len({put.key for put in said(entry).records}) == len(said(entry).records)
         ),
     )
-    batch = entries[at].what
+    batch = said(entries[at])
     return told_otherwise(entries, at, changed(batch, records=batch.records[::-1]))
 
 
 def another_parent(entries: list[Entry]) -> list[Entry]:
     """A shard turns out to have a parent that is not done."""
-    shards = [entry.what.key for entry in entries if isinstance(entry.what, RowWritten)]
+    shards = [said(entry).key for entry in entries if isinstance(said(entry), RowWritten)]
     parent = next(
         key for key in shards if not any(isinstance(e.what, Resharded) and key in e.what.parents for e in entries)
     )
@@ -176,7 +181,7 @@ def another_parent(entries: list[Entry]) -> list[Entry]:
 
 def numbers_swapped(entries: list[Entry]) -> list[Entry]:
     """The first two records of a key are numbered the other way round, wherever they are seen."""
-    key = entries[the_first(entries, of(Put))].what.key
+    key = said(entries[the_first(entries, of(Put))]).key
     other = {(key, 0): 1, (key, 1): 0}
 
     def swapped(put: Put) -> Put:
@@ -189,7 +194,7 @@ def numbers_swapped(entries: list[Entry]) -> list[Entry]:
             return changed(what, records=tuple(map(swapped, what.records)))
         return what
 
-    return [changed(entry, what=told(entry.what)) for entry in entries]
+    return [changed(entry, what=told(said(entry))) for entry in entries]
 
 
 def by_somebody_else(entries: list[Entry]) -> list[Entry]:
@@ -199,18 +204,18 @@ def by_somebody_else(entries: list[Entry]) -> list[Entry]:
 
 def beats_unheard(entries: list[Entry]) -> list[Entry]:
     """No beat of one session landed after its first."""
-    key = next(entry.what.key for entry in entries if isinstance(entry.what, EntryWritten))
+    key = next(said(entry).key for entry in entries if isinstance(said(entry), EntryWritten))
     return [
         entry
         for entry in entries
-        if not (isinstance(entry.what, EntryWritten) and entry.what.key == key and entry.what.beat)
+        if not (isinstance(said(entry), EntryWritten) and said(entry).key == key and said(entry).beat)
     ]
 
 
 def picked_up_in_between(entries: list[Entry]) -> list[Entry]:
     """Just before the last batch of a shard its holder lets go, and somebody else picks it up."""
     at = the_last(entries, of(Delivered))
-    key, holder = entries[at].what.shard_id, entries[at].worker
+    key, holder = said(entries[at]).shard_id, entries[at].worker
     stands = _row_before(entries, at, key)
     free = changed(stands, owner=None, held_by=None, counter=stands.counter + 1)
     entries = put_in(entries, at, "z", _taken(free))
@@ -220,7 +225,7 @@ def picked_up_in_between(entries: list[Entry]) -> list[Entry]:
 def taken_from_the_living(entries: list[Entry]) -> list[Entry]:
     """After the last batch of a shard somebody takes it from its holder."""
     last = the_last(entries, of(Delivered))
-    return put_in(entries, last + 3, "z", _taken(_row_before(entries, last, entries[last].what.shard_id)))
+    return put_in(entries, last + 3, "z", _taken(_row_before(entries, last, said(entries[last]).shard_id)))
 
 
 def _row_before(entries: list[Entry], at: int, key: str) -> Lease:
@@ -242,9 +247,9 @@ def picked_up_twice(entries: list[Entry]) -> list[Entry]:
 def delivered_before_it_was_passed_on(entries: list[Entry]) -> list[Entry]:
     """Whoever passed a shard on had already delivered what its successor delivers first."""
     passed = the_first(entries, of(LeaseHandedOver))
-    shard_id = entries[passed].what.shard_id
+    shard_id = said(entries[passed]).shard_id
     at = the_first(
-        entries, lambda entry: isinstance(entry.what, RowWritten) and entry.index > 0 and _passes_on(entry, shard_id)
+        entries, lambda entry: isinstance(said(entry), RowWritten) and entry.index > 0 and _passes_on(entry, shard_id)
     )
     following = next(e.what for e in entries[at:] if isinstance(e.what, Delivered) and e.what.shard_id == shard_id)
     batch = next(
@@ -254,7 +259,7 @@ def delivered_before_it_was_passed_on(entries: list[Entry]) -> list[Entry]:
 
 
 def _passes_on(entry: Entry, shard_id: str) -> bool:
-    what = entry.what
+    what = said(entry)
     return (
         isinstance(what, RowWritten)
         and what.key == shard_id
@@ -267,9 +272,9 @@ def _passes_on(entry: Entry, shard_id: str) -> bool:
 
 def child_unborn(entries: list[Entry]) -> list[Entry]:
     """The row of a child is made only when its parent says SHARD_END."""
-    ends = the_first(entries, lambda entry: isinstance(entry.what, RowWritten) and _ends(entry.what))
-    child = entries[ends].what.stands.child_shard_ids[0]
-    born = the_first(entries, lambda entry: isinstance(entry.what, RowWritten) and entry.what.key == child)
+    ends = the_first(entries, lambda entry: isinstance(said(entry), RowWritten) and _ends(said(entry)))
+    child = said(entries[ends]).stands.child_shard_ids[0]
+    born = the_first(entries, lambda entry: isinstance(said(entry), RowWritten) and said(entry).key == child)
     return moved(entries, born, ends + 1)
 
 
@@ -280,7 +285,7 @@ def _ends(write: RowWritten) -> bool:
 def raised_and_not_told(entries: list[Entry]) -> list[Entry]:
     """A batch raises, and is delivered again, and nobody says so."""
     at = the_first(entries, of(Delivered))
-    batch = entries[at].what
+    batch = said(entries[at])
     raised = Raised(shard_id=batch.shard_id, token=batch.token, records=batch.records)
     return put_in(entries, at + 1, entries[at].worker, raised, batch)
 

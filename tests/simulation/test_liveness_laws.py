@@ -157,9 +157,11 @@ def waiting_for_long(tale: Tale) -> History:
 def waiting_beside_one_that_fails(tale: Tale) -> History:
     tale.trouble(1, 2)  # else this were a cold start
     held(tale, 20, "s")
-    failed = {"method": "process_records", "error": "odd", "attempt": 1, "retry_in_seconds": 1.0, "is_stopped": True}
     held(tale, 20, "t")
-    tale.told(25, "a", ProcessorFailed(shard_id="s", **failed))
+    failed = ProcessorFailed(
+        shard_id="s", method="process_records", error="odd", attempt=1, retry_in_seconds=1.0, is_stopped=True
+    )
+    tale.told(25, "a", failed)
     tale.put(30, "t")
     tale.owned(31, "u", "b")
     return tale.drained(60)
