@@ -34,9 +34,11 @@ class LeaseBench:
         self.told: list[FromKeeper] = []
         self.me: str | None = ME
 
-    async def open(self) -> "LeaseBench":
+    async def open(self, leases_max: int | None = None) -> "LeaseBench":
         loop = asyncio.get_running_loop()
-        config = Config(stream=STREAM, application="app", worker_id="me", shutdown_grace_seconds=5.0)
+        config = Config(
+            stream=STREAM, application="app", worker_id="me", shutdown_grace_seconds=5.0, leases_max=leases_max
+        )
         emit = Emitter([self.events.append])
         self.discovery = Discovery(LocalStream(self.site.model, STREAM), self.table, config, clock=loop.time, emit=emit)
         await self.discovery.open()

@@ -5,12 +5,13 @@ import asyncio
 import msgspec
 import pytest
 
+from kcl_py.core.checkpoint import TRIM_HORIZON
 from kcl_py.core.session import Session
 from kcl_py.errors import LeaseLost
-from kcl_py.events import HandOffBegun, HandOffCalledOff, LeaseHandedOver, LeaseWasLost, ServiceTrouble
+from kcl_py.events import HandOffBegun, HandOffCalledOff, LeaseHandedOver, LeaseWasLost, RecordsMissing, ServiceTrouble
 from kcl_py.local.faulty_lease_table import Fault
 from kcl_py.runtime.mailbox import HandOver, LetGo, Lost, SaveCheckpoint, Yours
-from tests.runtime.bench import SHARD_0, SHARD_1
+from tests.runtime.bench import SHARD_0, SHARD_1, Site
 from tests.runtime.lease_bench import BINDING, ME, RIVAL, LeaseBench, at
 from tests.virtual_time import run
 
@@ -317,5 +318,29 @@ def test_a_worker_that_quits_gives_up_what_it_holds_and_finds_what_it_lost():
         assert (await bench.row()).owner is None
         assert (await bench.row(SHARD_1)).owner == RIVAL
         assert bench.holdings.keys == frozenset()
+
+    run(story())
+
+
+def test_a_shard_that_is_listed_no_more_is_ended_only_once_the_service_does_not_know_it_either():
+    async def story():
+        site = Site(shards=1)
+        bench = await LeaseBench(site).open()
+        lease = await bench.hold()
+        site.split()
+        await asyncio.sleep(25 * 3600)  # longer than the stream keeps anything
+        for _ in range(2):
+            await bench.discovery.list_shards()
+            await asyncio.sleep(61)
+        await bench.holdings.end_trimmed()
+        assert not (await bench.row()).is_finished
+        bench.holdings.is_missing(SHARD_0)
+        await bench.holdings.end_trimmed()
+        row = await bench.row()
+        assert row.is_finished
+        assert [(await bench.row(child)).checkpoint for child in row.child_shard_ids] == [TRIM_HORIZON] * 2
+        await asyncio.sleep(1)
+        assert bench.heard(Lost) == [Lost(SHARD_0, lease.counter)]
+        assert len(bench.seen(RecordsMissing)) == 1
 
     run(story())
