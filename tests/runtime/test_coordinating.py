@@ -271,19 +271,44 @@ def test_a_standby_that_cannot_write_either_takes_no_lock_and_condemns_nobody():
 def test_a_leader_that_led_before_begins_anew_and_lets_the_fleet_settle_first():
     async def story() -> None:
         memory, (leader,) = await a_fleet(A)
+        other = await Member.joined(memory, C)
+        await live(8, leader, other)
+        await leader.coordinator.leadership.release(A)
+        memory.put_leader_lock(LeaderLock(owner=B, version="1", duration_ms=int(F * 1000)))
         for key in ("s1", "s2"):
             memory.put(Lease(key=key, owner=A, held_by=A, checkpoint=TRIM_HORIZON))
         await live(2, leader)
-        await leader.coordinator.leadership.release(A)
-        memory.put_leader_lock(LeaderLock(owner=B, version="1", duration_ms=int(F * 1000)))
-        await live(2, leader)
-        await Member.joined(memory, C)
         await memory.write_leader_lock(await the_lock(memory), None)
         began = asyncio.get_running_loop().time()
         while not leader.seen(HandOffOpened):
             assert asyncio.get_running_loop().time() - began < 15
-            await live(1, leader)
+            await live(1, leader, other)
         assert asyncio.get_running_loop().time() - began >= SETTLE_SECONDS
+
+    run(story())
+
+
+def test_a_new_leader_plans_at_once():
+    async def story() -> None:
+        memory, (leader, other) = await a_fleet(A, B)
+        await live(6, leader, other)
+        other.coordinator.hasten()
+        await live(1, leader, other)
+        await leader.coordinator.leave(A)
+        memory.put(Lease(key="s1", checkpoint=TRIM_HORIZON))
+        await live(2, other)
+        assert await owner(memory) is not None
+
+    run(story())
+
+
+def test_the_standby_takes_the_lock_of_a_leader_that_was_revoked_at_once():
+    async def story() -> None:
+        memory, (leader, standby) = await a_fleet(A, B)
+        await live(6, leader, standby)
+        await memory.write_session(leader.session, leader.session.revoked())
+        await live(2, standby)
+        assert standby.is_leader
 
     run(story())
 
@@ -292,12 +317,13 @@ def test_who_cannot_read_the_entries_twice_in_a_row_reads_the_table_and_once_wai
     async def story() -> None:
         _, (leader, other) = await a_fleet(A, B)
         await live(6, leader, other)
-        fault = Fault(kind="fail", operation="sessions", times=1)
-        leader.table.faults.append(fault)
+        leader.coordinator.hasten()
+        await live(1, leader, other)
         before = leader.count("snapshot")
-        await live(1, leader, other)
+        for _ in range(2):
+            leader.table.faults.append(Fault(kind="fail", operation="sessions", times=1))
+            await live(2, leader, other)
         assert leader.count("snapshot") == before
-        await live(1, leader, other)
         leader.table.faults.append(Fault(kind="fail", operation="sessions"))
         await live(8, leader, other)
         assert leader.count("snapshot") >= before + 7
