@@ -199,7 +199,7 @@ def test_a_hand_off_that_was_opened_around_a_refused_write_costs_one_more_attemp
         held = await stage.hold()
         await stage.memory.write((await stage.row()).offered(RIVAL))
         before = sum(call.operation == "write" for call in stage.table.calls)
-        written = await held.change(lambda row: row.checkpointed(at(10)))
+        written = await asyncio.wait_for(held.change(lambda row: row.checkpointed(at(10))), 60)
         assert written == await stage.row()
         assert sum(call.operation == "write" for call in stage.table.calls) - before == 2
 

@@ -125,4 +125,32 @@ CATALOGUE = (
         "lost_requests",
         "in_order",
     ),
+    by_test(
+        "no last look",
+        "kcl_py.runtime.leases.succession:Succession.last_look",
+        "snapshot = await self._table.snapshot()",
+        "return",
+        "tests/runtime/test_succession.py",
+    ),
+    by_test(
+        "the receiver of a hand-off is not checked",
+        "kcl_py.runtime.leases.hand_off:HandOff.run",
+        "if not await self._may_receive(receiver):",
+        "if False:",
+        "tests/runtime/test_holdings.py",
+    ),
+    by_test(
+        "the index is believed",
+        "kcl_py.runtime.leases.intake:Intake.look",
+        "self._holdings.look_at(held - named)",
+        "pass",
+        "tests/runtime/test_intake.py",
+    ),
+    by_test(
+        "the entry goes before the leases",
+        "kcl_py.runtime.departure:Departure.complete",
+        "await self._holdings.give_up_all()",
+        "await self._heartbeat.delete(); await self._holdings.give_up_all()",
+        "tests/runtime/test_departure.py",
+    ),
 )
