@@ -10,7 +10,8 @@ from kcl_py.events import LeasePickedUp, ServiceTrouble, SessionStarted
 from kcl_py.interfaces import LeaseTable
 from kcl_py.local.faulty_lease_table import Fault, FaultyLeaseTable
 from kcl_py.processor import Checkpointer
-from tests.runtime.bench import BenchWorker, Recording, Site
+from kcl_py.runtime.mailbox import HandOver, Lost
+from tests.runtime.bench import SHARD_0, BenchWorker, Recording, Site
 from tests.runtime.fleet import joined, shares
 from tests.virtual_time import run
 
@@ -71,6 +72,7 @@ def test_what_is_assigned_to_a_worker_while_it_leaves_is_not_left_behind():
         site.memory.put(Lease(key="late", checkpoint=TRIM_HORIZON, owner=worker.seen(SessionStarted)[0].session))
         await draining
         assert (await site.row("late")).owner is None
+        assert [event.shard_id for event in worker.seen(LeasePickedUp)] == [SHARD_0], "who leaves takes nothing more"
 
     run(story())
 
@@ -155,5 +157,23 @@ def test_a_stop_that_comes_while_a_worker_joins_again_is_heeded_once_it_has_join
         await draining
         assert len(worker.seen(LeasePickedUp)) == 1
         assert await entry_of(worker, site) is None
+
+    run(story())
+
+
+def test_what_is_said_to_an_earlier_epoch_does_not_concern_the_one_that_runs():
+    async def story():
+        site = Site()
+        worker = BenchWorker(site)
+        await asyncio.sleep(5)
+        token = (await site.row()).counter
+        for message in (Lost(SHARD_0, token - 1), HandOver(SHARD_0, token - 1)):
+            worker._mailbox.to_data_plane.put(message)
+        await asyncio.sleep(5)
+        put = site.put(5)
+        await asyncio.sleep(5)
+        assert site.payloads() == put
+        assert "lease_lost" not in worker.calls
+        await worker.drain()
 
     run(story())
