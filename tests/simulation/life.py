@@ -12,6 +12,7 @@ from tests.simulation.laws.liveness import SETTLE_SECONDS
 Scale = Literal["small", "hour"]
 Ending = Literal["heal", "core", "night", "stream replaced", "table dropped", "table restored"]
 ENDINGS: tuple[Ending, ...] = ("heal", "core", "night", "stream replaced", "table dropped", "table restored")
+STEADY_SECONDS = (20.0, 55.0)  # between two incidents of an hour
 
 
 class Incident(msgspec.Struct, frozen=True):
@@ -58,7 +59,7 @@ class Life(msgspec.Struct, frozen=True):
         likely = dice.choice([0.2, 0.5, 0.8])
         kinds = [kind for kind in (MEMBERSHIP if is_calm else KINDS) if dice.random() < likely]
         seconds = 3600.0 if is_hour else 100.0
-        pause = dice.choice([10.0, 20.0]) if is_hour else dice.choice([5.0, 50.0] if is_calm else [2.0, 5.0, 10.0])
+        pauses = [5.0, 50.0] if is_calm else [2.0, 5.0, 10.0]
         return cls(
             seed=seed,
             scale=scale,
@@ -66,7 +67,7 @@ class Life(msgspec.Struct, frozen=True):
             workers=7 if is_hour else dice.randint(2 if is_calm else 1, 6),
             seconds=seconds,
             settings=_settings(dice, is_hour=is_hour),
-            incidents=_incidents(dice, kinds, seconds, pause),
+            incidents=_incidents(dice, kinds, seconds, None if is_hour else dice.choice(pauses)),
             ending="heal" if is_calm else dice.choices(ENDINGS, [10, 6, 2, 1, 1, 1])[0],
             is_manual=dice.random() < 0.25,
             is_far=not is_calm and dice.random() < 0.15,
@@ -143,11 +144,12 @@ def _settings(dice: random.Random, *, is_hour: bool) -> dict[str, object]:
     }
 
 
-def _incidents(dice: random.Random, kinds: list[str], seconds: float, pause: float) -> tuple[Incident, ...]:
-    """At random moments, about `pause` seconds apart."""
+def _incidents(dice: random.Random, kinds: list[str], seconds: float, pause: float | None) -> tuple[Incident, ...]:
+    """At random moments, about `pause` seconds apart; None for at least one a minute."""
     incidents: list[Incident] = []
-    at = dice.expovariate(1 / pause)
-    while kinds and at < seconds:
+    at = 0.0
+    while True:
+        at += dice.uniform(*STEADY_SECONDS) if pause is None else dice.expovariate(1 / pause)
+        if at >= seconds or not kinds:
+            return tuple(incidents)
         incidents.append(Incident(len(incidents), round(at, 3), dice.choice(kinds), dice.getrandbits(32)))
-        at += dice.expovariate(1 / pause)
-    return tuple(incidents)
