@@ -250,3 +250,23 @@ def test_an_epoch_that_is_lost_while_it_waits_for_a_listing_leaves_no_errand_and
         await worker.drain()
 
     run(story())
+
+
+def test_where_a_parent_was_trimmed_unread_what_its_open_child_lost_is_told_as_well():
+    async def story():
+        site = Site()
+        first = BenchWorker(site)
+        await asyncio.sleep(5)
+        await first.crash()
+        site.split()
+        site.put(10)  # into the children
+        await asyncio.sleep(25 * 3600)
+        second = BenchWorker(site, worker_id="second")
+        await asyncio.sleep(200)
+        told = {event.shard_id for event in second.seen(RecordsMissing)}
+        children = {row.key for row in (await site.memory.snapshot()).leases} - {SHARD_0}
+        assert len(children) == 2
+        assert told == {SHARD_0, *children}
+        await second.drain()
+
+    run(story())

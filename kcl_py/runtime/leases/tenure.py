@@ -150,11 +150,13 @@ class Tenure:
                 shard_id=self.lease.key,
                 after=str(self.lease.checkpoint),
                 before="SHARD_END",
-                reason="the whole shard passed out of the stream's retention before it was read",
+                reason="the whole shard passed out of the stream's retention before it was read, and shards that "
+                "followed it may have as well",
             )
         )
-        await self._desk.discovery.create(end.children)
-        child_ids = end.child_shard_ids
+        discovery, child_ids = self._desk.discovery, end.child_shard_ids
+        born_ms = discovery.horizon_ms - 1  # when the parent closed, at the latest: some of theirs may be gone as well
+        await discovery.create(msgspec.structs.replace(child, start_at_ms=born_ms) for child in end.children)
         try:
             await self._change(partial(Lease.ended, child_shard_ids=child_ids))
         except (LeaseLost, CheckpointError) as lost:

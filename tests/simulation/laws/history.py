@@ -143,6 +143,11 @@ class History:
             covered = [put for put in covered if self.is_gone(put, entry.index)]
         elif before is None:
             covered = covered[: bisect_right(self.put_at.get(shard_id, []), entry.at)]
+        family = {shard_id} if missing.before == "SHARD_END" else set()  # what followed may have passed unseen as well
+        for child, parents in self.parents.items():
+            if family.intersection(parents):
+                family.add(child)
+                covered = covered + [put for put in self.puts.get(child, []) if self.is_gone(put, entry.index)]
         return [put for put in covered if put.position[0] != (after or (-1,))[0] or self.is_gone(put, entry.index)]
 
     def record_at(self, shard_id: str, place: str) -> Put | None:

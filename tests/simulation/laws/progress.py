@@ -5,7 +5,7 @@ from bisect import bisect_right
 from collections import defaultdict
 
 from kcl_py.events import BatchDone, CheckpointWritten, EventLoopBlocked, ProcessorFailed, ShardStalled
-from tests.simulation.facts import Blocked, Crashed, Delivered, Left, Paused, Raised, Unblocked
+from tests.simulation.facts import Blocked, Crashed, Delivered, Failed, Leaving, Left, Paused, Raised, Unblocked
 from tests.simulation.laws.circumstances import CHANGES
 from tests.simulation.laws.history import History
 from tests.simulation.laws.judgement import Judgement
@@ -102,7 +102,7 @@ def _judge_blocked_loops(history: History, judgement: Judgement) -> None:
     for entry, _ in history.log.of(Blocked):
         following = [
             (one.at, one.what)
-            for one, what in history.log.of(Unblocked, EventLoopBlocked, Crashed, Paused, Left)
+            for one, what in history.log.of(Unblocked, EventLoopBlocked, Crashed, Paused, Left, Failed, Leaving)
             if one.worker == entry.worker and one.index > entry.index
         ]
         at, what = following[0] if following else (history.ends_at, None)

@@ -42,11 +42,11 @@ def no_skip(history: History) -> Judgement:
                 f"{entry.at:.3f} {last} is there: {what}",
             )
             for put in history.gap(entry, what):
-                is_done = put.position in settled[what.shard_id]
+                is_done = put.position in settled[put.shard_id]
                 judgement.demand(
                     is_done or history.is_gone(put, entry.index), f"{entry.at:.3f} {put} is there, whatever says {what}"
                 )
-                settled[what.shard_id].add(put.position)
+                settled[put.shard_id].add(put.position)
         elif what.stands is not None:
             puts, checkpoint, first = history.puts.get(what.key, []), what.stands.checkpoint, passed[what.key]
             while passed[what.key] < len(puts) and _covers(checkpoint, puts[passed[what.key]].position):
