@@ -27,7 +27,8 @@ def check(url: str, where: str, *, is_plain_http_allowed: bool) -> None:
         has_port = parts.port != 0
     except ValueError:
         host, has_port = None, False
-    if host is None or not has_port or parts.scheme not in ("http", "https"):
+    is_odd = not url.isprintable() or any(character.isspace() for character in url)  # which parsers drop or keep
+    if host is None or not has_port or is_odd or parts.scheme not in ("http", "https"):
         raise ConfigError(f"{where} is {shown(url)}; expected a URL such as https://kinesis.eu-west-1.amazonaws.com")
     if "@" in parts.netloc:
         raise ConfigError(f"{where} holds a user name or password; requests are signed instead, so leave it out")

@@ -265,7 +265,7 @@ def test_a_lease_row_that_is_deleted_is_written_again_by_its_holder(shared: Faul
     assert told["shard"] == shard
     shared.settle()
     assert shared.epochs_since(began) == []
-    assert shared.app.leases.checkpoints()[shard] > checkpoint
+    assert shared.app.leases.checkpoints()[shard] >= checkpoint
 
 
 STALE = ("ListShards", "Query", "BatchGetItem", "Scan")

@@ -79,7 +79,9 @@ class TestAHostileItem:
     def test_is_reported_by_key_and_reason(self) -> None:
         odd = ITEM | {"leaseKey": {"S": "shardId-2"}, "leaseCounter": {"N": "x"}}
         snapshot = table_items.snapshot_of([ITEM, odd], ())
-        assert snapshot.odd_rows == (OddRow("shardId-2", "leaseCounter is 'x', not a whole number of 0 or more"),)
+        assert snapshot.odd_rows == (
+            OddRow("shardId-2", "leaseCounter is 'x', not a whole number from 0 to 2**63 - 1"),
+        )
 
 
 class TestAnItemThatIsNoLease:

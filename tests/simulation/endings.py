@@ -63,11 +63,11 @@ async def core(living: Living, fleet: Simulation) -> None:
 
 
 async def night(living: Living, fleet: Simulation) -> None:
-    """Nobody runs for longer than the stream keeps its records, and then somebody does."""
+    """Nobody runs, mostly for longer than the stream keeps its records, and then somebody does."""
     for worker in tuple(fleet.workers.values()):
         worker.crash()
     living.heal()
-    for hours in (fleet.dice.choice([1, 11]), fleet.dice.choice([11, 14])):
+    for hours in (fleet.dice.choice([1, 13]), fleet.dice.choice([12, 26])):
         await fleet.pass_hours(hours)
         for _ in range(5):
             living.put()

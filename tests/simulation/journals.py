@@ -120,6 +120,6 @@ class ManualJournal(Journal):
 
 
 def _put(shard_id: str, record: Record) -> Put:
-    key, number, _ = record.data.split(b" ", 2)
+    key, number = record.data.split(b" ")[:2]
     position = (int(record.sequence_number), record.sub_sequence_number)
     return Put(shard_id=shard_id, position=position, key=key.decode(), number=int(number))

@@ -24,4 +24,4 @@ def test_every_kind_of_incident_is_met_by_several_seeds():
 
 
 def test_lives_end_in_every_way():
-    assert {Life.of(seed).ending for seed in SEEDS} == set(ENDINGS)
+    assert {Life.of(seed).ending for seed in range(200)} == set(ENDINGS)

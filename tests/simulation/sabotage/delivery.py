@@ -103,7 +103,6 @@ CATALOGUE = (
         "if self._place.deadline.is_ahead:",
         "if False:",
         "manual_leaving",
-        "complete",
         "none_when_asked",
     ),
     by_law(

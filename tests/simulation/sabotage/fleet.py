@@ -182,13 +182,6 @@ CATALOGUE = (
         "soon_elsewhere",
     ),
     by_test(
-        "the budget of moves is ignored",
-        "kcl_py.core.balance:_hand_offs",
-        "while len(receiver_of) < fleet.hand_offs_max and",
-        "while True and",
-        "tests/core/test_balance.py",
-    ),
-    by_test(
         "a beat to DynamoDB does not mind a revocation",
         "kcl_py.aws.guard:of_session",
         "_as_seen(columns.REVOKED, before.is_revoked or None)",
