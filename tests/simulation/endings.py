@@ -72,6 +72,7 @@ async def night(living: Living, fleet: Simulation) -> None:
         for _ in range(5):
             living.put()
     living.recruit()
+    await asyncio.sleep(3 * living.life.seconds_of("shard_listing_interval"))  # until what was trimmed has been told
     await heal(living, fleet)
 
 

@@ -134,7 +134,7 @@ def _settings(dice: random.Random, *, is_hour: bool) -> dict[str, object]:
         "checkpoint_interval_seconds": dice.choice([1.0, 5.0, 20.0]),
         "uncheckpointed_records_max": dice.choice([5, 50, 100_000]),
         "read_limit": dice.choice([3, 20, 10_000]),
-        "buffer_bytes_max": dice.choice([1, 500, 64 * 2**20]),
+        "buffer_bytes_max": dice.choice([20_000, 100_000, 64 * 2**20]),
         "shutdown_grace_seconds": dice.choice([3.0, 25.0]),
         "shard_listing_interval_seconds": dice.choice([10.0, 60.0]),
         "idle_read_interval_seconds": dice.choice([10.0, 15.0]) if is_hour else dice.choice([0.2, 1.0, 5.0]),

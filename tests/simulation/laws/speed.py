@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from tests.simulation.facts import Crashed, Delivered, Done, Entry, Healed, Leaving, Left
 from tests.simulation.laws.history import History, position_of
 from tests.simulation.laws.judgement import Judgement
-from tests.simulation.laws.liveness import TAKEOVER_SECONDS, went_on_at
+from tests.simulation.laws.liveness import PLAN_SECONDS, TAKEOVER_SECONDS, went_on_at
 
 LOOK_SECONDS = 1.0  # between two questions what one was assigned
 DRAIN_SECONDS = 0.5  # for everything else between the last batch of the one and the first of the other
@@ -49,6 +49,8 @@ def heal(history: History) -> Judgement:
     if healed is None or circumstances.resets:
         return judgement
     end = healed + 2 * history.failover_seconds + TAKEOVER_SECONDS + START_SECONDS
+    if circumstances.core is not None:
+        end += PLAN_SECONDS  # of several who died at once, one may have been given what another held
     is_leaving = any(entry.at > healed - GRACE_SECONDS_MAX for entry, _ in history.log.of(Leaving) if entry.at < end)
     is_near = history.is_calm(healed + history.failover_seconds + INSTANT_SECONDS, end)  # services may be slow for good
     if end >= history.ends_at or is_leaving or not is_near:

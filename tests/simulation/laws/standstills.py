@@ -90,7 +90,9 @@ def standstills(history: History) -> Iterator[Standstill]:
         for sign in [*tale.signs, None]:
             until = min(sign.at if sign is not None else history.ends_at, tale.ended_at, history.ends_at)
             first = history.index_after(tale.shard_id, position)
-            puts = history.put_at.get(tale.shard_id, [])
+            puts, what_was_put = history.put_at.get(tale.shard_id, []), history.puts.get(tale.shard_id, [])
+            while first < len(puts) and history.is_gone(what_was_put[first], tale.began.index):
+                first += 1
             if is_free and first < len(puts):
                 begin = max(since, puts[first])
                 if _is_inexcusable(history, tale.worker, begin, until):
@@ -103,7 +105,7 @@ def standstills(history: History) -> Iterator[Standstill]:
                 position, is_free = what.records[-1].position, False
             elif isinstance(what, CheckpointOverdue):
                 is_free = False
-            else:
+            elif not (isinstance(what, Done) and history.is_manual(tale.worker)):  # which may come from beside the call
                 is_free = isinstance(what, Done | BatchDone)  # a manual one returns, and nothing is done
 
 
