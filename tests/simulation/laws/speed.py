@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from tests.simulation.facts import Crashed, Delivered, Done, Entry, Healed, Leaving, Left
+from tests.simulation.facts import CoreChosen, Crashed, Delivered, Done, Entry, Healed, Leaving, Left
 from tests.simulation.laws.history import History, position_of
 from tests.simulation.laws.judgement import Judgement
 from tests.simulation.laws.liveness import PLAN_SECONDS, TAKEOVER_SECONDS, went_on_at
@@ -49,7 +49,7 @@ def heal(history: History) -> Judgement:
     if healed is None or circumstances.resets:
         return judgement
     end = healed + 2 * history.failover_seconds + TAKEOVER_SECONDS + START_SECONDS
-    if circumstances.core is not None:
+    if any(history.log.of(CoreChosen)):
         end += PLAN_SECONDS  # of several who died at once, one may have been given what another held
     is_leaving = any(entry.at > healed - GRACE_SECONDS_MAX for entry, _ in history.log.of(Leaving) if entry.at < end)
     is_near = history.is_calm(healed + history.failover_seconds + INSTANT_SECONDS, end)  # services may be slow for good
