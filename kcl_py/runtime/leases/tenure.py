@@ -150,8 +150,7 @@ class Tenure:
                 shard_id=self.lease.key,
                 after=str(self.lease.checkpoint),
                 before="SHARD_END",
-                reason="the whole shard passed out of the stream's retention before it was read, and shards that "
-                "followed it may have as well",
+                reason="the whole shard passed out of retention unread, and shards that followed it may have as well",
             )
         )
         discovery, child_ids = self._desk.discovery, end.child_shard_ids
