@@ -10,7 +10,7 @@ from tests.prove.lives import Lived, Wanted, live_all
 from tests.prove.page import Part, page
 from tests.prove.parts import long_parts
 
-FIXED_SMALL, FIXED_HOURS = range(60, 80), range(94)
+FIXED_SMALL, FIXED_HOURS = range(60, 70), range(88)
 HOURS_MIN = 80.0  # of busy fleets, in the fixed part
 
 
