@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from integration.journal import JournalFile, Kind
-from kcl_py import Checkpointer, RecordBatch, RecordProcessor, ShardContext
+from kcl_py import Checkpointer, Record, RecordBatch, RecordProcessor, ShardContext
 
 _journal = JournalFile(Path(os.environ["INTEGRATION_JOURNAL"]))
 _pauses = [float(os.environ.get("INTEGRATION_BLOCK", "0"))]
@@ -34,8 +34,11 @@ class _Noting(RecordProcessor):
                 sequence_number=int(record.sequence_number),
                 sub_sequence_number=record.sub_sequence_number,
                 key=record.partition_key,
-                payload=record.data.decode(),
+                payload=self.payload_of(record),
             )
+
+    def payload_of(self, record: Record) -> str:
+        return record.data.decode()
 
 
 class Recording(_Noting):
@@ -138,16 +141,8 @@ class PrintingRecording(Recording):
 class PaddedRecording(Recording):
     """Writes payloads down without the blanks at their end, which make them large."""
 
-    def note_records(self, records: RecordBatch) -> None:
-        self.note("batch")
-        for record in records:
-            self.note(
-                "record",
-                sequence_number=int(record.sequence_number),
-                sub_sequence_number=record.sub_sequence_number,
-                key=record.partition_key,
-                payload=record.data.rstrip().decode(),
-            )
+    def payload_of(self, record: Record) -> str:
+        return record.data.rstrip().decode()
 
 
 class LoggingEverything(Recording):

@@ -12,9 +12,10 @@ from tests.simulation.simulation import Simulation, simulated
 ROOT = Path(__file__).parents[2]
 PRINTED = """
 import hashlib
-from tests.simulation.verdict import life_of
+from tests.simulation.life import Life
+from tests.simulation.verdict import lived
 for seed in (2, 15):
-    print(hashlib.sha256(str(life_of(seed)).encode()).hexdigest())
+    print(hashlib.sha256(str(lived(Life.of(seed))).encode()).hexdigest())
 """
 
 

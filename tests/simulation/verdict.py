@@ -2,9 +2,7 @@
 
 from collections.abc import Callable
 
-from kcl_py.local.memory_lease_table import MemoryLeaseTable
 from tests.simulation.facts import Log
-from tests.simulation.fleet_worker import FleetWorker
 from tests.simulation.laws import (
     binding,
     liveness,
@@ -20,7 +18,7 @@ from tests.simulation.laws import (
 from tests.simulation.laws.history import History
 from tests.simulation.laws.judgement import Judgement
 from tests.simulation.life import Life
-from tests.simulation.simulation import MakeWorker, simulated
+from tests.simulation.simulation import simulated
 from tests.simulation.swarm import Swarm
 
 Law = Callable[[History], Judgement]
@@ -84,14 +82,9 @@ def judged(history: History, laws: tuple[Law, ...] = SAFETY, repeats_max: int | 
     return {law: breaches for law, breaches in judgements(history, laws).items() if breaches}
 
 
-def lived(
-    life: Life,
-    *,
-    make_worker: MakeWorker = FleetWorker,
-    table: Callable[[], MemoryLeaseTable] = MemoryLeaseTable,
-) -> Log:
+def lived(life: Life) -> Log:
     """The log of a life."""
-    return simulated(life.seed, Swarm(life).live, shards=life.shards, make_worker=make_worker, table=table)
+    return simulated(life.seed, Swarm(life).live, shards=life.shards)
 
 
 def history_of(life: Life, log: Log) -> History:
@@ -127,18 +120,3 @@ def verdict_of(life: Life, judgements: dict[str, Judgement]) -> str:
     for law, reasons in broken.items():
         lines += [f"  {law}: {reason}" for reason in reasons[:SHOWN_MAX]]
     return "\n".join(lines)
-
-
-def life_of(
-    seed: int,
-    *,
-    make_worker: MakeWorker = FleetWorker,
-    table: Callable[[], MemoryLeaseTable] = MemoryLeaseTable,
-) -> Log:
-    """The log of the small life of this seed."""
-    return lived(Life.of(seed), make_worker=make_worker, table=table)
-
-
-def verdict_on(seed: int, log: Log) -> str:
-    """The same for the small life of a seed."""
-    return verdict_on_life(Life.of(seed), log)
