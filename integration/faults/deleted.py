@@ -1,5 +1,6 @@
 """The table or the stream is taken away under a running fleet."""
 
+from integration import laws
 from integration.faults.cells import cell
 from integration.faults.faulty_fleet import KEYS, FaultyFleet, MakeFleet
 from integration.program import eventually
@@ -13,6 +14,10 @@ def _two(make_fleet: MakeFleet) -> FaultyFleet:
     fleet.join(2)
     fleet.app.producer.put_rounds(KEYS, 2)
     fleet.app.wait_until_delivered()
+    eventually(
+        lambda: not laws.beyond(fleet.app.journal.delivered, fleet.app.leases.checkpoints()),
+        "a checkpoint behind everything that was delivered",
+    )
     return fleet
 
 
