@@ -12,7 +12,9 @@ KclError
     ├── ServiceUnavailable      no usable answer: 5xx, timeout, connection; a write may or may not be done
     ├── CredentialsError        there are no credentials, or they expired
     ├── StreamError
-    │   ├── StreamNotFound      no such stream, shard or consumer
+    │   ├── StreamNotFound      no such stream or shard
+    │   ├── ConsumerMissing     no such enhanced fan-out consumer (any more)
+    │   ├── SubscriptionTaken   another subscription of the same consumer has the shard, or had it seconds ago
     │   ├── IteratorExpired     a shard iterator older than five minutes, or one the service does not know
     │   ├── SequenceRefused     the service does not accept the sequence number for this shard
     │   └── EncryptionKeyError  the stream's KMS key is missing, disabled or denied
@@ -81,7 +83,15 @@ class StreamError(ServiceError):
 
 
 class StreamNotFound(StreamError):
-    """No such stream, shard or consumer under this name, account and region."""
+    """No such stream or shard under this name, account and region."""
+
+
+class ConsumerMissing(StreamError):
+    """The enhanced fan-out consumer does not exist, or not any more."""
+
+
+class SubscriptionTaken(StreamError):
+    """The shard is subscribed to through the same consumer by somebody else, or was within the last five seconds."""
 
 
 class IteratorExpired(StreamError):

@@ -44,10 +44,12 @@ class ShardFilter(msgspec.Struct, frozen=True):
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):
-    """One answer of GetRecords, aggregates still packed."""
+    """One answer of GetRecords, or one event of SubscribeToShard; aggregates still packed."""
 
     records: list[Record]
-    next_iterator: str | None  # None: the shard is closed and this was its last page
+    # The shard iterator to go on with, or the continuation sequence number to subscribe after.
+    # None: the shard is closed and this was its last page.
+    next_iterator: str | None
     child_shards: tuple[ChildShard, ...] = ()
     millis_behind_latest: int | None = None
     size_bytes: int = 0  # of the payloads and keys, which is what buffers and the 2 MB/s limit count
@@ -87,6 +89,73 @@ class Stream(Protocol):
 
     async def close(self) -> None:
         """Let go of connections."""
+
+
+class StreamConsumer(msgspec.Struct, frozen=True, kw_only=True):
+    """An enhanced fan-out consumer, as the service has it registered."""
+
+    name: str
+    arn: str
+    status: str  # CREATING, ACTIVE or DELETING
+    created_at_seconds: int
+
+
+class Subscription(Protocol):
+    """The pages of one shard as the service pushes them, for at most five minutes. Used by one task."""
+
+    async def read(self) -> Page | None:
+        """Wait for the next page; who does not ask stops the service from sending more (flow control).
+
+        Pages without records arrive every few seconds as well, and tell the lag and how far the shard was searched.
+
+        Returns:
+            None once the subscription is over, as it is after five minutes: subscribe again after the last page's
+            `next_iterator`.
+
+        Raises:
+            ServiceUnavailable: the connection broke, or nothing arrived on it for too long.
+            SubscriptionTaken: somebody else subscribed to the shard through the same consumer.
+            ConsumerMissing, StreamNotFound, Throttled, EncryptionKeyError, AccessDenied, CredentialsError.
+        """
+
+    async def close(self) -> None:
+        """Unsubscribe. May be called again."""
+
+
+class FanOut(Protocol):
+    """Enhanced fan-out of one stream."""
+
+    async def register(self, consumer_name: str) -> StreamConsumer:
+        """Register the consumer unless it is there already; wait until it is ACTIVE. Retries transient errors.
+
+        Raises:
+            StreamNotFound, AccessDenied, CredentialsError, ServiceUnavailable, Throttled.
+        """
+
+    async def consumers(self) -> tuple[StreamConsumer, ...]:
+        """List the stream's consumers, all pages, sorted by name. Retries transient errors.
+
+        Raises:
+            StreamNotFound, AccessDenied, CredentialsError, ServiceUnavailable.
+        """
+
+    async def deregister(self, consumer_name: str) -> None:
+        """Deregister the consumer. Retries transient errors.
+
+        Raises:
+            ConsumerMissing: there is none of this name.
+            StreamNotFound, AccessDenied, CredentialsError, ServiceUnavailable.
+        """
+
+    async def subscribe(self, consumer_arn: str, shard_id: str, position: ReadFrom) -> Subscription:
+        """Subscribe to a shard. One attempt.
+
+        Raises:
+            SubscriptionTaken: another subscription of this consumer to this shard began within the last five seconds.
+            ConsumerMissing: the consumer does not exist (any more).
+            StreamNotFound: the stream or the shard does not.
+            SequenceRefused, Throttled, ServiceUnavailable, EncryptionKeyError, AccessDenied, CredentialsError.
+        """
 
 
 class LeaseTable(Protocol):
