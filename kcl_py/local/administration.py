@@ -13,9 +13,14 @@ def create_stream(model: KinesisModel, request: requests.CreateStream, now_ms: i
 
 
 def delete_stream(model: KinesisModel, request: requests.DeleteStream, now_ms: int) -> None:
-    """Only an ACTIVE stream is deleted; it is DELETING first."""
+    """Only an ACTIVE stream is deleted; it is DELETING first. One with consumers has to be told that they go, too."""
     stream = model.stream_of(request, now_ms)
     stream.check_active()
+    if not request.enforce_consumer_deletion and stream.consumers.all(now_ms):
+        raise KinesisError(
+            "ResourceInUseException",
+            f"The {stream} has registered consumers; deregister them, or delete it with EnforceConsumerDeletion.",
+        )
     stream.delete(now_ms)
 
 

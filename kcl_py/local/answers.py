@@ -156,6 +156,39 @@ class GetRecordsAnswer(Answer, frozen=True, kw_only=True):
     child_shards: tuple[ChildShard, ...] = ()
 
 
+class Consumer(Answer, frozen=True, kw_only=True):
+    consumer_name: str
+    consumer_arn: str = msgspec.field(name="ConsumerARN")
+    consumer_status: str
+    consumer_creation_timestamp: float
+
+
+class RegisterStreamConsumerAnswer(Answer, frozen=True, kw_only=True):
+    consumer: Consumer
+
+
+class ConsumerDescription(Consumer, frozen=True, kw_only=True):
+    stream_arn: str = msgspec.field(name="StreamARN")
+
+
+class DescribeStreamConsumerAnswer(Answer, frozen=True, kw_only=True):
+    consumer_description: ConsumerDescription
+
+
+class ListStreamConsumersAnswer(Answer, frozen=True, kw_only=True):
+    consumers: list[Consumer]
+    next_token: str | None = None
+
+
+class SubscribeToShardEvent(Answer, frozen=True, kw_only=True):
+    """`continuation_sequence_number` is null at the end of a closed shard: on the wire, too, which is assumed."""
+
+    records: list[StoredRecord]
+    continuation_sequence_number: str | None
+    millis_behind_latest: int
+    child_shards: tuple[ChildShard, ...] = ()
+
+
 class UpdateShardCountAnswer(Answer, frozen=True, kw_only=True):
     stream_name: str
     stream_arn: str = msgspec.field(name="StreamARN")

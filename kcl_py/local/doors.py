@@ -1,7 +1,7 @@
 """The model as a door: what the runtime reads from when there is no network."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NoReturn, TypeVar
 
 from kcl_py.core.position import ReadFrom
@@ -13,6 +13,7 @@ from kcl_py.local import answers
 from kcl_py.local.kinesis_error import KinesisError
 from kcl_py.local.kinesis_model import KinesisModel
 from kcl_py.local.operations import perform, request_from_members
+from kcl_py.local.record_log import StoredRecord
 
 EPOCH_MS = 1_767_225_600_000  # 2026-01-01T00:00:00Z, where a loop's time begins
 Members = dict[str, object]
@@ -78,24 +79,9 @@ class LocalStream:
         """See `Stream.read`."""
         answer = self._ask("GetRecords", {"ShardIterator": iterator, "Limit": limit}, answers.GetRecordsAnswer)
         return Page(
-            records=[
-                Record(
-                    data=record.data,
-                    partition_key=record.partition_key,
-                    sequence_number=record.sequence_number,
-                    arrival_timestamp_seconds=record.approximate_arrival_timestamp,
-                )
-                for record in answer.records
-            ],
+            records=records_of(answer.records),
             next_iterator=answer.next_shard_iterator,
-            child_shards=tuple(
-                ChildShard(
-                    shard_id=child.shard_id,
-                    hash_range=_range_of(child.hash_key_range),
-                    parent_shard_ids=child.parent_shards,
-                )
-                for child in answer.child_shards
-            ),
+            child_shards=children_of(answer.child_shards),
             millis_behind_latest=answer.millis_behind_latest,
             size_bytes=sum(record.size_bytes for record in answer.records),
         )
@@ -110,6 +96,31 @@ class LocalStream:
             _raise_translated(error, operation)
         assert isinstance(answer, kind)
         return answer
+
+
+def records_of(stored: Iterable[StoredRecord]) -> list[Record]:
+    """Records as readers see them."""
+    return [
+        Record(
+            data=record.data,
+            partition_key=record.partition_key,
+            sequence_number=record.sequence_number,
+            arrival_timestamp_seconds=record.approximate_arrival_timestamp,
+        )
+        for record in stored
+    ]
+
+
+def children_of(children: Iterable[answers.ChildShard]) -> tuple[ChildShard, ...]:
+    """Child shards as readers see them."""
+    return tuple(
+        ChildShard(
+            shard_id=child.shard_id,
+            hash_range=_range_of(child.hash_key_range),
+            parent_shard_ids=child.parent_shards,
+        )
+        for child in children
+    )
 
 
 def _raise_translated(error: KinesisError, operation: str) -> NoReturn:

@@ -37,6 +37,16 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         creating_ms: how long a new stream is CREATING.
         updating_ms: how long a stream is UPDATING before a reshard takes effect; it is read and written meanwhile.
         deleting_ms: how long a stream is DELETING.
+        consumers_max: enhanced fan-out consumers of a stream.
+        registrations_max: consumers that are CREATING at the same time; taken to be the account's, as the rate is.
+        consumer_creating_ms: how long a new consumer is CREATING.
+        consumer_deleting_ms: how long a consumer is DELETING.
+        subscription_lifetime_ms: how long a subscription lasts.
+        takeover_ms: how long after a subscription another one of the same consumer to the same shard is refused.
+        heartbeat_ms: how long a subscription says nothing when there is nothing to say (assumed; not published).
+        subscription_bytes_per_second: what is pushed of a shard to a consumer.
+        event_records_max: records that one event holds (assumed; not published).
+        event_bytes_max: payload and key bytes that one event holds; one record always fits (assumed; not published).
     """
 
     reads_per_second: int = 5
@@ -60,6 +70,16 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     creating_ms: int = 0
     updating_ms: int = 0
     deleting_ms: int = 0
+    consumers_max: int = 20
+    registrations_max: int = 5
+    consumer_creating_ms: int = 0
+    consumer_deleting_ms: int = 0
+    subscription_lifetime_ms: int = 300_000
+    takeover_ms: int = 5_000
+    heartbeat_ms: int = 5_000
+    subscription_bytes_per_second: int = 2 * MIB
+    event_records_max: int = 10_000
+    event_bytes_max: int = MIB
 
     @classmethod
     def unthrottled(cls) -> Self:
@@ -71,4 +91,5 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
             put_records_per_second=_UNBOUNDED,
             put_bytes_per_second=_UNBOUNDED,
             scalings_per_day=_UNBOUNDED,
+            subscription_bytes_per_second=_UNBOUNDED,
         )

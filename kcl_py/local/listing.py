@@ -28,7 +28,7 @@ def describe_stream_summary(
             enhanced_monitoring=answers.NO_METRICS,
             encryption_type="NONE",
             open_shard_count=0 if stream.status == "CREATING" else len(stream.shards.open_shards),
-            consumer_count=0,
+            consumer_count=len(stream.consumers.all(now_ms)),
             max_record_size_in_kib=stream.record_kib_max,
         )
     )

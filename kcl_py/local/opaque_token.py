@@ -47,6 +47,15 @@ class ShardIterator(msgspec.Struct, frozen=True, tag="iterator", array_like=True
     issued_ms: int
 
 
+class ConsumersToken(msgspec.Struct, frozen=True, tag="consumers", array_like=True):
+    """Where the next page of a listing of consumers begins."""
+
+    stream: str
+    created_ms: int
+    after_name: str
+    issued_ms: int
+
+
 class ListingToken(msgspec.Struct, frozen=True, tag="listing", array_like=True):
     """Where the next page of a shard listing begins, and what it lists."""
 

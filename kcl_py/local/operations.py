@@ -5,13 +5,14 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from kcl_py.local import administration, listing, putting, reading, requests
+from kcl_py.local import administration, fan_out, listing, putting, reading, requests
 from kcl_py.local.answers import Answer
 from kcl_py.local.kinesis_error import KinesisError
 from kcl_py.local.kinesis_model import KinesisModel
 from kcl_py.local.requests import Request
+from kcl_py.local.subscription_model import SubscriptionModel
 
-Handler = Callable[[KinesisModel, Any, int], Answer | None]
+Handler = Callable[[KinesisModel, Any, int], Answer | SubscriptionModel | None]
 
 _HANDLERS: Mapping[type[Request], Handler] = {
     requests.CreateStream: administration.create_stream,
@@ -30,14 +31,21 @@ _HANDLERS: Mapping[type[Request], Handler] = {
     requests.IncreaseStreamRetentionPeriod: administration.increase_retention,
     requests.DecreaseStreamRetentionPeriod: administration.decrease_retention,
     requests.UpdateMaxRecordSize: administration.update_max_record_size,
+    requests.RegisterStreamConsumer: fan_out.register_stream_consumer,
+    requests.DescribeStreamConsumer: fan_out.describe_stream_consumer,
+    requests.ListStreamConsumers: fan_out.list_stream_consumers,
+    requests.DeregisterStreamConsumer: fan_out.deregister_stream_consumer,
+    requests.SubscribeToShard: fan_out.subscribe_to_shard,
 }
 _KINDS: Mapping[str, type[Request]] = {kind.__name__: kind for kind in _HANDLERS}
 _JSON: Mapping[type[Request], msgspec.json.Decoder[Request]] = {kind: msgspec.json.Decoder(kind) for kind in _HANDLERS}
 OPERATIONS = tuple(_KINDS)
 
 
-def perform(model: KinesisModel, request: Request, now_ms: int) -> Answer | None:
+def perform(model: KinesisModel, request: Request, now_ms: int) -> Answer | SubscriptionModel | None:
     """Do what `request` asks for at the time `now_ms`, milliseconds since the epoch. None where there is no answer.
+
+    SubscribeToShard is answered with the subscription, whose events are still to be taken.
 
     Raises:
         KinesisError: refused; nothing was changed.

@@ -62,6 +62,7 @@ def _put(
             error_code=_TOO_FAST, error_message=f"Rate exceeded for shard {shard.shard_id} in {stream}."
         )
     record = shard.append(entry.data, entry.partition_key, now_ms)
+    stream.consumers.wake(shard.shard_id)
     return PutRecordsEntryAnswer(sequence_number=record.sequence_number, shard_id=shard.shard_id)
 
 

@@ -11,6 +11,14 @@ from msgspec import Meta, field
 
 StreamName = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[a-zA-Z0-9_.-]+\Z")]
 StreamArn = Annotated[str, Meta(min_length=1, max_length=2048, pattern=r"^arn:aws.*:kinesis:.*:\d{12}:stream/\S+\Z")]
+ConsumerArn = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=2048,
+        pattern=r"^arn:aws.*:kinesis:.*:\d{12}:.*stream/[a-zA-Z0-9_.-]+/consumer/[a-zA-Z0-9_.-]+:\d+\Z",
+    ),
+]
 ShardId = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[a-zA-Z0-9_.-]+\Z")]
 HashKey = Annotated[str, Meta(pattern=r"^(0|[1-9]\d{0,38})\Z")]
 SequenceText = Annotated[str, Meta(pattern=r"^(0|[1-9]\d{0,128})\Z")]
@@ -111,6 +119,46 @@ class GetRecords(Request, frozen=True, kw_only=True):
     shard_iterator: Annotated[str, Meta(min_length=1, max_length=512)]
     limit: PageLimit | None = None
     stream_arn: StreamArn | None = field(name="StreamARN", default=None)
+
+
+class RegisterStreamConsumer(Request, frozen=True, kw_only=True):
+    stream_arn: StreamArn = field(name="StreamARN")
+    consumer_name: StreamName
+
+
+class ConsumerRequest(Request, frozen=True, kw_only=True):
+    """A request about one consumer, which is named by its ARN, by its stream's ARN and its name, or by all three."""
+
+    stream_arn: StreamArn | None = field(name="StreamARN", default=None)
+    consumer_name: StreamName | None = None
+    consumer_arn: ConsumerArn | None = field(name="ConsumerARN", default=None)
+
+
+class DescribeStreamConsumer(ConsumerRequest, frozen=True, kw_only=True):
+    pass
+
+
+class DeregisterStreamConsumer(ConsumerRequest, frozen=True, kw_only=True):
+    pass
+
+
+class ListStreamConsumers(Request, frozen=True, kw_only=True):
+    stream_arn: StreamArn = field(name="StreamARN")
+    next_token: Token | None = None
+    max_results: PageLimit | None = None
+    stream_creation_timestamp: Timestamp | None = None
+
+
+class StartingPosition(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
+    type: IteratorType
+    sequence_number: SequenceText | None = None
+    timestamp: Timestamp | None = None
+
+
+class SubscribeToShard(Request, frozen=True, kw_only=True):
+    consumer_arn: ConsumerArn = field(name="ConsumerARN")
+    shard_id: ShardId
+    starting_position: StartingPosition
 
 
 class SplitShard(StreamRequest, frozen=True, kw_only=True):

@@ -83,6 +83,15 @@ class ShardModel:
         self.put_bytes.draw(record.size_bytes)
         return record
 
+    def continuation_number(self, page: Reading, now_ms: int) -> str:
+        """A number after which a read goes on behind `page`: its last record's, and if it has none one for its place.
+
+        The latter lies above every record before the place, as SubscribeToShardEvent promises progress without data.
+        """
+        if page.records:
+            return page.records[-1].sequence_number
+        return number_of_record(self._numbers, page.next_place, max(self._arrived_ms, now_ms) // 1_000)
+
     def earliest_close_ms(self, now_ms: int) -> int:
         """The first moment not before `now_ms` at which every record has arrived and the shard has been open."""
         return max(now_ms, self._arrived_ms + 1)

@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Callable
 
 from kcl_py.core.shard import HASH_KEY_MAX
+from kcl_py.local.consumer_registry import ConsumerRegistry
 from kcl_py.local.kinesis_error import KinesisError
 from kcl_py.local.limits import HOUR_MS, Limits
 from kcl_py.local.requests import StreamMode
@@ -39,6 +40,7 @@ class StreamModel:
         self.record_kib_max = record_kib_max
         self.retention_hours = limits.retention_hours_default
         self.shards = ShardMap(shard_count, created_ms, limits)
+        self.consumers = ConsumerRegistry(arn, limits)
         self.status = "CREATING"
         self.is_deleted = False
         self._limits = limits
@@ -58,6 +60,7 @@ class StreamModel:
         self._due = None
         self.status = "ACTIVE"
         change(due_ms)
+        self.consumers.wake()
 
     def _begin(self, status: str, duration_ms: int, now_ms: int, change: Callable[[int], object]) -> None:
         self.status = status
@@ -154,7 +157,9 @@ class StreamModel:
         self.retention_hours = hours
 
     def delete(self, now_ms: int) -> None:
-        """DeleteStream."""
+        """DeleteStream, its consumers included."""
+        for consumer in self.consumers.all(now_ms):
+            consumer.delete(now_ms)
         self._begin("DELETING", self._limits.deleting_ms, now_ms, self._vanish)
 
     def _vanish(self, _: int) -> None:

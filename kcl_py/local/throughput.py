@@ -49,6 +49,13 @@ class Allowance:
         self._refill(now_ms)
         return self._left >= amount * 1_000 or self._left == self._full
 
+    def wait_ms(self, amount: int, now_ms: int) -> int:
+        """How long until `amount` is covered; 0 if it is."""
+        if self.covers(amount, now_ms):
+            return 0
+        lacking = min(amount * 1_000, self._full) - self._left
+        return -(-lacking // self._per_second)
+
     def draw(self, amount: int) -> None:
         """Take `amount`, below zero if need be."""
         self._left -= amount * 1_000

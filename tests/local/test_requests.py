@@ -68,10 +68,10 @@ def test_a_member_of_another_type_and_a_body_that_is_no_json_object_cannot_be_re
 
 
 def test_an_operation_that_is_not_here_says_which_ones_are() -> None:
-    with pytest.raises(KinesisError, match=r"SubscribeToShard.*PutRecords") as refused:
-        request_from_json("SubscribeToShard", b"{}")
+    with pytest.raises(KinesisError, match=r"StartStreamEncryption.*PutRecords") as refused:
+        request_from_json("StartStreamEncryption", b"{}")
     assert refused.value.code == "UnknownOperationException"
-    assert "SubscribeToShard" not in OPERATIONS
+    assert "StartStreamEncryption" not in OPERATIONS
 
 
 def test_the_message_names_the_member() -> None:
