@@ -10,6 +10,7 @@ from aiobotocore.config import AioConfig
 
 from kcl_py import endpoint, stream_names
 from kcl_py._version import __version__
+from kcl_py.aws import get_records
 from kcl_py.aws import region as regions
 from kcl_py.aws.async_session import Session, async_session
 from kcl_py.aws.calls import Calls, MalformedAnswer, OnRetry
@@ -125,6 +126,7 @@ class Connection:
                     "the Kinesis endpoint",
                     is_plain_http_allowed=self._is_plain_http_allowed,
                 )
+                client.meta.events.register(get_records.BEFORE_PARSE, get_records.decode)
                 self._client = client
             return self._client
 
@@ -150,7 +152,7 @@ def _is_of_parser(error: Exception) -> bool:
 
 
 # what reading an answer of the wrong shape raises, in botocore's parser, which does not wrap it, and in ours
-_WRONG_SHAPE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+_WRONG_SHAPE = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 _METHODS = {
     "DescribeStreamSummary": "describe_stream_summary",
     "GetRecords": "get_records",

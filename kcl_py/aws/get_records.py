@@ -1,95 +1,87 @@
-"""Turns the answer of GetRecords into a page."""
+"""Turns the answer of GetRecords into a page.
 
-import re
-from collections.abc import Mapping, Sequence
+botocore takes 12 to 20 microseconds for a record, most of it for its timestamp. So its own parser never sees the
+records: `decode` is given the body before it, and makes records of it at once. What `decode` cannot make sense of is
+left to botocore, and read from what that made of it.
+"""
+
+from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from kcl_py.aws.calls import MalformedAnswer
+from kcl_py.aws.members import sequence_number, token_in
+from kcl_py.aws.wire_records import page_of
 from kcl_py.core.record import Record
-from kcl_py.core.shard import HASH_KEY_MAX, ChildShard, HashRange
 from kcl_py.interfaces import Page
 
-_SEQUENCE_NUMBER = re.compile(r"0|[1-9][0-9]{0,128}")  # the API reference's patterns
-_HASH_KEY = re.compile(r"[0-9]{1,39}")
-_VERSION_SHIFT = 184
-_VERSION = 2
-_INDEX_SHIFT = 4
-_INDEX_MASK = 0xFFFFFFFF
+BEFORE_PARSE = "before-parse.kinesis.GetRecords"
+"""botocore's event, since 1.35.17, that `decode` is registered for."""
+
+
+class _Decoded(msgspec.Struct, rename="pascal"):
+    """The answer on the wire."""
+
+    records: list[Record]
+    next_shard_iterator: str | None = None
+    child_shards: list[Any] | None = None
+    millis_behind_latest: int | None = None
+
+
+_DECODER = msgspec.json.Decoder(_Decoded)
+_DECODED = "kcl_py decoded"
+_UNDECODABLE = (msgspec.DecodeError, RecursionError, ValueError)
+
+
+def decode(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: object) -> None:
+    """Decode a good answer's body, and leave an empty one to botocore; `page` finds the other.
+
+    Args:
+        response_dict: the HTTP answer: status, headers, body.
+        customized_response_dict: what is to be in the parsed answer besides what botocore finds.
+    """
+    if response_dict["status_code"] != 200:
+        return
+    try:
+        customized_response_dict[_DECODED] = _DECODER.decode(response_dict["body"])
+    except _UNDECODABLE:
+        return
+    response_dict["body"] = b""
 
 
 def page(answer: Mapping[str, Any], shard_id: str) -> Page:
     """Read a page; all of it or nothing.
 
     Args:
-        answer: as botocore parsed it.
+        answer: as botocore parsed it, or as `decode` has seen to it.
         shard_id: the shard that was asked for.
 
     Raises:
         MalformedAnswer: the answer is no page, or holds records of another shard.
         LookupError, TypeError, ValueError, AttributeError: a part of it has the wrong shape.
     """
-    if "Records" not in answer:
-        raise MalformedAnswer("no Records")
-    records = [_record(item) for item in answer["Records"]]
-    _check_order(records)
-    for record in records[:1] + records[1:][-1:]:
-        _check_shard(record.sequence_number, shard_id)
-    lag = answer.get("MillisBehindLatest")
-    return Page(
-        records=records,
-        next_iterator=token_in(answer, "NextShardIterator"),  # some answers leave the key out at a shard's end
-        child_shards=tuple(sorted(map(_child, answer.get("ChildShards") or ()), key=lambda child: child.shard_id)),
-        millis_behind_latest=None if lag is None else int(lag),
-        size_bytes=sum(len(record.data) + len(record.partition_key.encode()) for record in records),
+    decoded = answer.get(_DECODED) or _parsed(answer)
+    return page_of(
+        decoded.records,
+        shard_id,
+        next_iterator=decoded.next_shard_iterator,  # some answers leave it out at a shard's end
+        child_shards=decoded.child_shards,
+        millis_behind_latest=decoded.millis_behind_latest,
     )
 
 
-def hash_range(item: Mapping[str, Any]) -> HashRange:
-    """Read a HashKeyRange; what a row could not hold is refused here.
-
-    Raises:
-        MalformedAnswer: it is none, or inverted.
-        LookupError, TypeError: it has the wrong shape.
-    """
-    start, end = item["StartingHashKey"], item["EndingHashKey"]
-    if not (_HASH_KEY.fullmatch(start) and _HASH_KEY.fullmatch(end) and int(start) <= int(end) <= HASH_KEY_MAX):
-        raise MalformedAnswer("a hash range that is none")
-    return HashRange(int(start), int(end))
-
-
-def name_in(item: Mapping[str, Any], member: str) -> str:
-    """Read a shard's id.
-
-    Raises:
-        MalformedAnswer: it is missing, or no text.
-    """
-    name = item.get(member)
-    if not isinstance(name, str) or not name:
-        raise MalformedAnswer(f"no {member}")
-    return name
-
-
-def token_in(answer: Mapping[str, Any], member: str) -> str | None:
-    """Read what leads to the next page, None if nothing does.
-
-    Raises:
-        MalformedAnswer: it is no text.
-    """
-    token = answer.get(member) or None
-    if token is not None and not isinstance(token, str):
-        raise MalformedAnswer(f"a {member} that is none")
-    return token
-
-
-def sequence_number(number: object) -> str:
-    """Read a sequence number.
-
-    Raises:
-        MalformedAnswer: it is none.
-    """
-    if not isinstance(number, str) or _SEQUENCE_NUMBER.fullmatch(number) is None:
-        raise MalformedAnswer("a sequence number that is none")
-    return number
+def _parsed(answer: Mapping[str, Any]) -> _Decoded:
+    """The same out of what botocore parsed."""
+    if "Records" not in answer:
+        raise MalformedAnswer("no Records")
+    lag = answer.get("MillisBehindLatest")
+    return _Decoded(
+        records=[_record(item) for item in answer["Records"]],
+        next_shard_iterator=token_in(answer, "NextShardIterator"),
+        child_shards=answer.get("ChildShards"),
+        millis_behind_latest=None if lag is None else int(lag),
+    )
 
 
 def _record(item: Mapping[str, Any]) -> Record:
@@ -103,38 +95,3 @@ def _record(item: Mapping[str, Any]) -> Record:
         sequence_number=sequence_number(item.get("SequenceNumber")),
         arrival_timestamp_seconds=0.0 if arrived_at is None else arrived_at.timestamp(),
     )
-
-
-def _child(item: Mapping[str, Any]) -> ChildShard:
-    parents = item["ParentShards"]
-    if not isinstance(parents, list) or not all(isinstance(parent, str) and parent for parent in parents):
-        raise MalformedAnswer("a child whose parents are no ids")
-    return ChildShard(
-        shard_id=name_in(item, "ShardId"),
-        hash_range=hash_range(item["HashKeyRange"]),
-        parent_shard_ids=tuple(parents),
-    )
-
-
-def _check_order(records: Sequence[Record]) -> None:
-    """Refuse a page that goes back or repeats itself: a place in it would cover what follows, and was not yet read."""
-    last = (0, "")
-    for record in records:
-        place = (len(record.sequence_number), record.sequence_number)  # as numbers compare, without making any
-        if place <= last:
-            raise MalformedAnswer("records out of order")
-        last = place
-
-
-def _check_shard(sequence_number: str, shard_id: str) -> None:
-    """Refuse a record that says itself that it is of another shard: an answer that was meant for somebody else.
-
-    Only version 2 of the number's layout tells the shard (protocol reference, section 1.2). The first and the last
-    record of a page are looked at, because a page is mixed up as a whole.
-    """
-    number = int(sequence_number)
-    if number >> _VERSION_SHIFT != _VERSION:
-        return
-    told = f"shardId-{(number >> _INDEX_SHIFT) & _INDEX_MASK:012d}"
-    if told != shard_id:
-        raise MalformedAnswer(f"records of {told} instead of {shard_id}")

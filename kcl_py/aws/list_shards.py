@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from kcl_py.aws.calls import MalformedAnswer
-from kcl_py.aws.get_records import hash_range, name_in, sequence_number, token_in
+from kcl_py.aws.members import hash_range, name_in, sequence_number, token_in
 from kcl_py.core.shard import Shard
 from kcl_py.interfaces import ShardFilter
 

@@ -1,12 +1,19 @@
 """A record as the user sees it, shared by every way of reading."""
 
 from datetime import UTC, datetime
+from typing import Annotated
 
-import msgspec
+from msgspec import Meta, Struct, field
+
+Moment = Annotated[float, Meta(ge=0.0, le=253_402_300_799.0)]
+"""Seconds since the epoch, up to the last that a datetime holds. Decoding checks it; making a record does not."""
 
 
-class Record(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+class Record(Struct, frozen=True, gc=False, kw_only=True):
     """One user record. A KPL aggregate yields many, which share a sequence number and differ in `sub_sequence_number`.
+
+    Decoded straight from what the service sends, so that no record is ever copied: the first four have the names of the
+    API reference's Record on the wire. The others are set by de-aggregation, and the service has no such names.
 
     Attributes:
         data: the payload, as the producer put it.
@@ -22,10 +29,10 @@ class Record(msgspec.Struct, frozen=True, gc=False, kw_only=True):
             payload.
     """
 
-    data: bytes
-    partition_key: str
-    sequence_number: str
-    arrival_timestamp_seconds: float
+    data: bytes = field(name="Data")
+    partition_key: str = field(name="PartitionKey")
+    sequence_number: str = field(name="SequenceNumber")
+    arrival_timestamp_seconds: Moment = field(name="ApproximateArrivalTimestamp")
     sub_sequence_number: int = 0
     explicit_hash_key: str | None = None
     aggregated: bool = False
