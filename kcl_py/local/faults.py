@@ -1,4 +1,4 @@
-"""Faults of a stream, by rule: what goes wrong, in which operation, on which shard, at which call."""
+"""Faults of a door, by rule: what goes wrong, in which operation, on which shard, at which call."""
 
 import asyncio
 import random
@@ -13,7 +13,12 @@ from kcl_py.core.shard import Shard
 from kcl_py.errors import KclError, Throttled
 from kcl_py.interfaces import Page, ShardFilter, Stream, StreamDescription
 
-Operation = Literal["describe", "list_shards", "open", "read"]
+Operation = Literal[
+    "describe", "list_shards", "open", "read",
+    "register", "consumers", "deregister", "subscribe", "receive",
+]  # fmt: skip
+"""What the doors of a stream and of its fan-out are asked for; `receive` is the read of a subscription."""
+
 _T = TypeVar("_T")
 
 
@@ -57,7 +62,33 @@ class AnswerChanged(msgspec.Struct, frozen=True):
     change: Callable[[Any], Any]
 
 
-Effect = Refused | AnswerLost | Delayed | ChildShardsDropped | ListingStale | ShardsMissing | AnswerChanged
+class HalfOpen(msgspec.Struct, frozen=True):
+    """The subscription stays open, and nothing arrives on it ever again."""
+
+
+class Broken(msgspec.Struct, frozen=True):
+    """The subscription breaks while its next page is waited for, unless that comes within `seconds`."""
+
+    error: KclError
+    seconds: float = 0.0
+
+
+class ConsumerDeleted(msgspec.Struct, frozen=True):
+    """Somebody deregisters the consumer just before."""
+
+
+Effect = (
+    Refused
+    | AnswerLost
+    | Delayed
+    | ChildShardsDropped
+    | ListingStale
+    | ShardsMissing
+    | AnswerChanged
+    | HalfOpen
+    | Broken
+    | ConsumerDeleted
+)
 
 
 def throttled(message: str = "slow down") -> Refused:
@@ -104,20 +135,52 @@ class Fault(msgspec.Struct, kw_only=True, eq=False):
         return True
 
 
-class FaultyStream:
-    """A stream on which `faults` happen. Change `faults` at any time to begin or to heal them.
+class FaultyDoor:
+    """What the doors with faults have in common. Change `faults` at any time to begin or to heal them.
 
     Args:
-        stream: the stream behind.
         faults: the rules; of several that strike one call, the first that raises wins and delays add up.
         seed: of the chances.
     """
 
-    def __init__(self, stream: Stream, faults: Iterable[Fault] = (), *, seed: int = 0) -> None:
-        self.stream = stream
+    def __init__(self, faults: Iterable[Fault], seed: int) -> None:
         self.faults = list(faults)
         self.calls: Counter[Operation] = Counter()  # those that failed included
         self._dice = random.Random(seed)
+
+    def struck(self, operation: Operation, shard_id: str | None) -> list[Effect]:
+        """Count a call; what goes wrong with it."""
+        self.calls[operation] += 1
+        return [fault.effect for fault in list(self.faults) if fault.strikes(operation, shard_id, self._dice)]
+
+    async def suffer(self, effects: list[Effect], ask: Callable[[], Awaitable[_T]]) -> _T:
+        """Ask the door behind under those effects that any call may have."""
+        for effect in effects:
+            if isinstance(effect, Delayed):
+                await asyncio.sleep(effect.seconds)
+            elif isinstance(effect, Refused):
+                raise anew(effect.error)
+        answer = await ask()
+        for effect in effects:
+            if isinstance(effect, AnswerLost):
+                raise anew(effect.error)
+            if isinstance(effect, AnswerChanged):
+                answer = effect.change(answer)
+        return answer
+
+
+class FaultyStream(FaultyDoor):
+    """A stream on which `faults` happen.
+
+    Args:
+        stream: the stream behind.
+        faults: see `FaultyDoor`.
+        seed: of the chances.
+    """
+
+    def __init__(self, stream: Stream, faults: Iterable[Fault] = (), *, seed: int = 0) -> None:
+        super().__init__(faults, seed)
+        self.stream = stream
         self._shown: dict[ShardFilter | None, tuple[float, tuple[Shard, ...]]] = {}
 
     async def describe(self) -> StreamDescription:
@@ -159,22 +222,10 @@ class FaultyStream:
         self, operation: Operation, shard_id: str | None, ask: Callable[[], Awaitable[_T]]
     ) -> tuple[_T, list[Effect]]:
         """Ask the stream behind, and name the effects that the caller still has to work into the answer."""
-        self.calls[operation] += 1
-        effects = [fault.effect for fault in list(self.faults) if fault.strikes(operation, shard_id, self._dice)]
-        for effect in effects:
-            if isinstance(effect, Delayed):
-                await asyncio.sleep(effect.seconds)
-            elif isinstance(effect, Refused):
-                raise _anew(effect.error)
-        answer = await ask()
-        for effect in effects:
-            if isinstance(effect, AnswerLost):
-                raise _anew(effect.error)
-            if isinstance(effect, AnswerChanged):
-                answer = effect.change(answer)
-        return answer, effects
+        effects = self.struck(operation, shard_id)
+        return await self.suffer(effects, ask), effects
 
 
-def _anew(error: KclError) -> KclError:
+def anew(error: KclError) -> KclError:
     """The same error without the traceback of its last raising."""
     return type(error)(*error.args)

@@ -1,5 +1,9 @@
 """A stream in virtual time and its door of enhanced fan-out."""
 
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import wraps
+
 from kcl_py.core.position import ReadFrom
 from kcl_py.interfaces import Page, Subscription
 from kcl_py.local import requests
@@ -8,10 +12,28 @@ from kcl_py.local.fan_out_door import LocalFanOut
 from kcl_py.local.kinesis_model import KinesisModel
 from kcl_py.local.limits import Limits
 from kcl_py.local.operations import perform
+from tests import virtual_time
 
 NAME = "orders"
 ZERO = "shardId-000000000000"
 TRIM_HORIZON, LATEST = ReadFrom("TRIM_HORIZON"), ReadFrom("LATEST")
+
+
+def in_virtual_time(test: Callable[[], Awaitable[None]]) -> Callable[[], None]:
+    """Run the test until it ends, however long that takes in its own time."""
+
+    @wraps(test)
+    def run() -> None:
+        async def main() -> None:
+            await test()
+
+        virtual_time.run(main())
+
+    return run
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 class FanOutBench:

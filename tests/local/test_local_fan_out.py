@@ -1,8 +1,6 @@
 """The in-process door of enhanced fan-out: how a subscription goes on and ends, in virtual time."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from functools import wraps
 
 import pytest
 
@@ -12,22 +10,17 @@ from kcl_py.interfaces import FanOut, Page, Subscription
 from kcl_py.local import requests
 from kcl_py.local.limits import MIB, Limits
 from tests import virtual_time
-from tests.local.fan_out_bench import LATEST, NAME, TRIM_HORIZON, ZERO, FanOutBench, page_of, payloads
-
-
-def in_virtual_time(test: Callable[[], Awaitable[None]]) -> Callable[[], None]:
-    @wraps(test)
-    def run() -> None:
-        async def main() -> None:
-            await test()
-
-        virtual_time.run(main())
-
-    return run
-
-
-def now() -> float:
-    return asyncio.get_running_loop().time()
+from tests.local.fan_out_bench import (
+    LATEST,
+    NAME,
+    TRIM_HORIZON,
+    ZERO,
+    FanOutBench,
+    in_virtual_time,
+    now,
+    page_of,
+    payloads,
+)
 
 
 @in_virtual_time
