@@ -90,9 +90,9 @@ async def _delete_the_entry_first(departure: Departure) -> None:
 
 
 async def _leave_a_task_behind(consumer: ShardConsumer, checkpointer: ShardCheckpointer) -> None:
-    poller = consumer._make_poller()
-    reading = asyncio.create_task(consumer._read(poller))
-    timing = asyncio.create_task(consumer._write_on_time(checkpointer, poller))
+    reader = consumer._make_reader()
+    reading = asyncio.create_task(consumer._or_lose(reader.run()))
+    timing = asyncio.create_task(consumer._write_on_time(checkpointer, reader))
     try:
         await consumer._deliver(checkpointer)
     finally:

@@ -4,13 +4,16 @@ import asyncio
 
 import pytest
 
+from kcl_py.core.record import Record
 from kcl_py.interfaces import Page
 from kcl_py.runtime.data.buffer import ByteBudget, PageBuffer
 from tests.virtual_time import run
 
+RECORD = Record(data=b"", partition_key="k", sequence_number="1", arrival_timestamp_seconds=0.0)
+
 
 def page(size_bytes: int) -> Page:
-    return Page(records=[], next_iterator="next", size_bytes=size_bytes)
+    return Page(records=[RECORD], next_iterator="next", size_bytes=size_bytes)
 
 
 async def is_waiting(task: asyncio.Task[object]) -> bool:
@@ -145,5 +148,17 @@ def test_a_shard_whose_hands_became_empty_while_it_waited_is_not_starved_by_what
         assert not await is_waiting(more)
         busy.close()
         await following
+
+    run(story())
+
+
+def test_a_page_that_tells_nothing_gives_its_room_back():
+    async def story():
+        budget = ByteBudget(10_000_000)
+        buffer = PageBuffer(budget)
+        buffer.put(Page(records=[], next_iterator="next"), await buffer.reserve())
+        assert budget.used == 0
+        buffer.close()
+        assert await buffer.get() is None
 
     run(story())

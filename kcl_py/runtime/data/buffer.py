@@ -95,8 +95,8 @@ class PageBuffer:
         return reserved
 
     def put(self, page: Page, reserved: int) -> None:
-        """Queue a page in place of its reservation."""
-        if self._is_closed:
+        """Queue a page in place of its reservation, unless it tells nothing."""
+        if self._is_closed or not (page.records or page.next_iterator is None):
             self._budget.release(reserved)
             return
         weight = _weight(page)

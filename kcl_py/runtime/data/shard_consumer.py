@@ -5,7 +5,6 @@ from collections.abc import Awaitable
 
 from kcl_py.core.batch import RecordBatch
 from kcl_py.core.lease import Lease
-from kcl_py.core.position import ReadFrom
 from kcl_py.core.shard import ChildShard
 from kcl_py.errors import LeaseLost
 from kcl_py.events import BatchDelivered, BatchDone, CheckpointOverdue, ShardStarted
@@ -17,11 +16,10 @@ from kcl_py.runtime.data.checkpointer import ShardCheckpointer
 from kcl_py.runtime.data.ending import Ending
 from kcl_py.runtime.data.epoch_line import EpochLine
 from kcl_py.runtime.data.horizon import Horizon
-from kcl_py.runtime.data.pace import Pace
-from kcl_py.runtime.data.poller import Poller
 from kcl_py.runtime.data.pulse import Pulse
+from kcl_py.runtime.data.shard_reader import ShardReader
 from kcl_py.runtime.data.workplace import Workplace
-from kcl_py.runtime.mailbox import Closed, ConfirmEnd, EndShard, LetGo, ShardMissing, Stalled
+from kcl_py.runtime.mailbox import Closed, EndShard, LetGo, Stalled
 
 END_GRACE_SECONDS = 4.0  # for a SHARD_END that is on its way when a stop is asked for
 
@@ -146,10 +144,10 @@ class ShardConsumer:
         return checkpointer
 
     async def _read_and_deliver(self, checkpointer: ShardCheckpointer) -> None:
-        poller = self._make_poller()
+        reader = self._make_reader()
         background = (
-            asyncio.create_task(self._read(poller), name=f"read {self.shard_id}"),
-            asyncio.create_task(self._write_on_time(checkpointer, poller), name=f"checkpoint {self.shard_id}"),
+            asyncio.create_task(self._or_lose(reader.run()), name=f"read {self.shard_id}"),
+            asyncio.create_task(self._write_on_time(checkpointer, reader), name=f"checkpoint {self.shard_id}"),
         )
         for task in background:
             task.add_done_callback(self._note_end)
@@ -159,6 +157,11 @@ class ShardConsumer:
             for task in background:
                 task.cancel()
             await asyncio.gather(*background, return_exceptions=True)
+
+    def _make_reader(self) -> ShardReader:
+        return ShardReader(
+            self._lease, self._horizon, self._buffer, line=self._line, pulse=self.pulse, place=self._place
+        )
 
     def _note_end(self, task: asyncio.Task[None]) -> None:
         """A reader or a timer that dies ends the consumer, which would wait for it for ever."""
@@ -239,42 +242,10 @@ class ShardConsumer:
             position = checkpointer.unwritten
         await self._or_lose(self._line.ask(LetGo(position)))
 
-    # -- reading --------------------------------------------------------------------------------------------------
-
-    def _make_poller(self) -> Poller:
-        lease, place = self._lease, self._place
-        return Poller(
-            place.stream,
-            self.shard_id,
-            ReadFrom.resuming(lease.checkpoint, lease.start_at_ms),
-            self._buffer,
-            pace=Pace(place.config.idle_read_interval_seconds),
-            pulse=self.pulse,
-            page_records_max=place.config.read_limit,
-            confirm_end=self._confirm_end,
-            report_missing=lambda: self._line.tell(ShardMissing()),
-            may_have_gap=self._horizon.may_have_gap,
-            has_read=place.has_read,
-            emit=self._emit,
-            clock=place.clock,
-            sleep=place.sleep,
-        )
-
-    async def _read(self, poller: Poller) -> None:
-        try:
-            await poller.run()
-        except LeaseLost:
-            self.stop(Ending.LOST)
-
-    async def _confirm_end(self) -> tuple[ChildShard, ...] | None:
-        answer = await self._line.ask(ConfirmEnd())
-        assert answer is None or isinstance(answer, tuple)
-        return answer
-
     # -- checkpoints ------------------------------------------------------------------------------------------------
 
-    async def _write_on_time(self, checkpointer: ShardCheckpointer, poller: Poller) -> None:
-        timer = CheckpointTimer(checkpointer, poller, self._line, self._place)
+    async def _write_on_time(self, checkpointer: ShardCheckpointer, reader: ShardReader) -> None:
+        timer = CheckpointTimer(checkpointer, reader, self._line, self._place)
         await self._or_lose(timer.run())
 
     async def _has_room(self, checkpointer: ShardCheckpointer) -> bool:

@@ -6,7 +6,7 @@ from tests.simulation.sabotage.sabotage import Sabotage, by_law, by_test
 CATALOGUE = (
     by_law(
         "a gap is told wherever a place is looked for",
-        "kcl_py.runtime.data.poller:Poller._checked",
+        "kcl_py.runtime.data.shard_position:ShardPosition.checked",
         "if first != anchor and",
         "if True or",
         "lifetime",
@@ -58,7 +58,7 @@ CATALOGUE = (
     ),
     by_law(
         "the last page is believed without children",
-        "kcl_py.runtime.data.poller:Poller._with_children",
+        "kcl_py.runtime.data.shard_position:ShardPosition.with_children",
         "if page.next_iterator is not None or page.child_shards:",
         "if True:",
         "false_ends",
@@ -117,7 +117,7 @@ CATALOGUE = (
     ),
     by_law(
         "a trimmed shard is not told of",
-        "kcl_py.runtime.data.poller:Poller._checked",
+        "kcl_py.runtime.data.shard_position:ShardPosition.checked",
         "if first != anchor and (self._fetched is not None or self._may_have_gap):",
         "if False:",
         "retention",
@@ -157,7 +157,7 @@ CATALOGUE = (
     ),
     by_law(
         "what was fetched before is kept",
-        "kcl_py.runtime.data.poller:Poller._checked",
+        "kcl_py.runtime.data.shard_position:ShardPosition.checked",
         "if int(page.records[0].sequence_number) <= fetched:",
         "if False:",
         "expired",
