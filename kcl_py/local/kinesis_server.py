@@ -1,6 +1,7 @@
 """The model behind the real wire protocol, on loopback, for boto3, aioboto3, the AWS command line and other SDKs.
 
 AWS JSON 1.1: a POST whose `X-Amz-Target` names the operation, blobs in base64, timestamps in seconds since the epoch.
+SubscribeToShard is answered with a stream of events, over HTTP/1.1 like the rest.
 Credentials are neither needed nor read.
 """
 
@@ -15,11 +16,14 @@ from typing import Self
 import msgspec
 from aiohttp import web
 
+from kcl_py.local import event_encoding
 from kcl_py.local.doors import LocalStream
 from kcl_py.local.kinesis_error import KinesisError
 from kcl_py.local.kinesis_model import KinesisModel
 from kcl_py.local.operations import perform, request_from_json
 from kcl_py.local.requests import Request
+from kcl_py.local.subscription_model import SubscriptionModel
+from kcl_py.local.subscription_response import SubscriptionResponse
 
 _JSON = "application/x-amz-json-1.1"
 _TARGET_PREFIX = "Kinesis_20131202."
@@ -56,6 +60,7 @@ class KinesisServer:
         self._clock_ms = clock_ms
         self._request_numbers = itertools.count(1)
         self._runner: web.AppRunner | None = None
+        self._subscriptions: set[SubscriptionResponse] = set()
 
     @property
     def url(self) -> str:
@@ -84,6 +89,8 @@ class KinesisServer:
     async def stop(self) -> None:
         """Close the socket and every connection."""
         if self._runner is not None:
+            for response in self._subscriptions:
+                response.close()
             await self._runner.cleanup()
             self._runner = None
 
@@ -108,7 +115,7 @@ class KinesisServer:
     ) -> None:
         await self.stop()
 
-    async def _handle(self, http: web.Request) -> web.Response:
+    async def _handle(self, http: web.Request) -> web.StreamResponse:
         target = http.headers.get("X-Amz-Target", "")
         body = await http.read()
         now_ms = self._clock_ms()
@@ -122,18 +129,31 @@ class KinesisServer:
             _logger.exception("%s failed inside the local Kinesis", target)
             failure = {"__type": "InternalFailure", "message": f"{target} failed; the server's log has the traceback."}
             return self._respond(500, failure, now_ms)
+        if isinstance(answer, SubscriptionModel):
+            return await self._push(http, answer, now_ms)
         return self._respond(200, answer, now_ms)
+
+    async def _push(self, http: web.Request, subscription: SubscriptionModel, now_ms: int) -> web.StreamResponse:
+        response = SubscriptionResponse(subscription, self._clock_ms)
+        self._subscriptions.add(response)
+        try:
+            return await response.send(http, self._headers(event_encoding.CONTENT_TYPE, now_ms))
+        finally:
+            self._subscriptions.discard(response)
 
     def _respond(self, status: int, content: object | None, now_ms: int) -> web.Response:
         return web.Response(
             status=status,
             body=b"" if content is None else msgspec.json.encode(content),
-            headers={
-                "Content-Type": _JSON,
-                "Date": formatdate(now_ms // 1_000, usegmt=True),
-                "x-amzn-RequestId": f"00000000-0000-0000-0000-{next(self._request_numbers):012d}",
-            },
+            headers=self._headers(_JSON, now_ms),
         )
+
+    def _headers(self, content_type: str, now_ms: int) -> dict[str, str]:
+        return {
+            "Content-Type": content_type,
+            "Date": formatdate(now_ms // 1_000, usegmt=True),
+            "x-amzn-RequestId": f"00000000-0000-0000-0000-{next(self._request_numbers):012d}",
+        }
 
 
 def _check_protocol(http: web.Request, target: str) -> None:
