@@ -2,7 +2,7 @@
 
 import asyncio
 import traceback
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Any, TypeVar
 
@@ -10,7 +10,7 @@ from aiobotocore.config import AioConfig
 
 from kcl_py import endpoint, stream_names
 from kcl_py._version import __version__
-from kcl_py.aws import get_records
+from kcl_py.aws import event_stream, get_records
 from kcl_py.aws import region as regions
 from kcl_py.aws.async_session import Session, async_session
 from kcl_py.aws.calls import Calls, MalformedAnswer, OnRetry
@@ -18,8 +18,6 @@ from kcl_py.errors import ConfigError, StreamError
 
 T = TypeVar("T")
 CONNECT_TIMEOUT_SECONDS = 5.0
-READ_TIMEOUT_SECONDS = 15.0
-"""Between two pieces of an answer; the whole of a call has a deadline of its own, see `Calls`."""
 
 
 class Connection:
@@ -33,6 +31,7 @@ class Connection:
         is_plain_http_allowed: take an http endpoint that is not loopback.
         connections_max: open at a time; a call that waits for a free one does so within its deadline, so this is about
             the number of shards that are read at once.
+        read_timeout_seconds: between two pieces of an answer; the whole of a call has a deadline of its own.
         deadline_seconds: see `Calls`.
         patience_seconds: see `Calls`.
         on_retry: see `Calls`.
@@ -50,6 +49,7 @@ class Connection:
         endpoint_url: str | None = None,
         is_plain_http_allowed: bool = False,
         connections_max: int = 256,
+        read_timeout_seconds: float = 15.0,
         deadline_seconds: float = 30.0,
         patience_seconds: float = 60.0,
         on_retry: OnRetry | None = None,
@@ -62,6 +62,7 @@ class Connection:
         self._endpoint_url = endpoint_url
         self._is_plain_http_allowed = is_plain_http_allowed
         self._connections_max = connections_max
+        self._read_timeout_seconds = read_timeout_seconds
         self._calls = Calls(
             f"stream {self.stream_name}",
             deadline_seconds=deadline_seconds,
@@ -90,6 +91,16 @@ class Connection:
         """As `once`, tried again while the service throttles or gives no usable answer."""
         return await self._calls.patiently(f"kinesis:{operation}", lambda: self._sent(operation, parameters, read))
 
+    async def opening(
+        self, operation: str, parameters: dict[str, Any], begin: Callable[[dict[str, Any]], Awaitable[T]]
+    ) -> T:
+        """As `once`, for an answer that goes on for longer than a call: `begin` waits for as much as belongs to it."""
+
+        async def call() -> T:
+            return await begin(await self._answered(operation, parameters))
+
+        return await self._calls.once(f"kinesis:{operation}", call)
+
     async def close(self) -> None:
         """Let go of the connections; calls after this one are refused. May be called again."""
         self._is_closed = True
@@ -98,18 +109,22 @@ class Connection:
             await self._stack.aclose()
 
     async def _sent(self, operation: str, parameters: dict[str, Any], read: Callable[[dict[str, Any]], T]) -> T:
-        client = self._client or await self._opened()
-        send = getattr(client, _METHODS[operation])
-        try:
-            answer = await send(**parameters)
-        except _WRONG_SHAPE as error:
-            if not _is_of_parser(error):
-                raise
-            raise MalformedAnswer(f"its shape is wrong, {type(error).__name__}") from None
+        answer = await self._answered(operation, parameters)
         try:
             return read(answer)
         except _WRONG_SHAPE as error:
             raise MalformedAnswer(f"its shape is wrong, {type(error).__name__}") from None
+
+    async def _answered(self, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        client = self._client or await self._opened()
+        send = getattr(client, _METHODS[operation])
+        try:
+            answer: dict[str, Any] = await send(**parameters)
+        except _WRONG_SHAPE as error:
+            if not _is_of_parser(error):
+                raise
+            raise MalformedAnswer(f"its shape is wrong, {type(error).__name__}") from None
+        return answer
 
     async def _opened(self) -> Any:
         async with self._opening:
@@ -127,6 +142,7 @@ class Connection:
                     is_plain_http_allowed=self._is_plain_http_allowed,
                 )
                 client.meta.events.register(get_records.BEFORE_PARSE, get_records.decode)
+                client.meta.events.register(event_stream.BEFORE_PARSE, event_stream.take)
                 self._client = client
             return self._client
 
@@ -135,7 +151,7 @@ class Connection:
             # One attempt, whatever AWS_MAX_ATTEMPTS and AWS_RETRY_MODE say: `Calls` retries, and only it.
             retries={"mode": "standard", "total_max_attempts": 1},
             connect_timeout=CONNECT_TIMEOUT_SECONDS,
-            read_timeout=READ_TIMEOUT_SECONDS,
+            read_timeout=self._read_timeout_seconds,
             max_pool_connections=self._connections_max,
             user_agent_extra=f"kcl_py/{__version__}",
         )
@@ -154,9 +170,14 @@ def _is_of_parser(error: Exception) -> bool:
 # what reading an answer of the wrong shape raises, in botocore's parser, which does not wrap it, and in ours
 _WRONG_SHAPE = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 _METHODS = {
+    "DeregisterStreamConsumer": "deregister_stream_consumer",
+    "DescribeStreamConsumer": "describe_stream_consumer",
     "DescribeStreamSummary": "describe_stream_summary",
     "GetRecords": "get_records",
     "GetShardIterator": "get_shard_iterator",
     "ListShards": "list_shards",
+    "ListStreamConsumers": "list_stream_consumers",
     "PutRecords": "put_records",
+    "RegisterStreamConsumer": "register_stream_consumer",
+    "SubscribeToShard": "subscribe_to_shard",
 }

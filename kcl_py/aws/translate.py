@@ -40,6 +40,7 @@ from kcl_py.errors import (
     ServiceUnavailable,
     StreamError,
     StreamNotFound,
+    SubscriptionTaken,
     TableError,
     TableMissing,
     Throttled,
@@ -121,6 +122,8 @@ _SENTENCE_OF_ERROR: dict[type[ServiceError], str] = {
     ServiceUnavailable: "{call} failed inside the service ({code}); try again",
     StreamNotFound: "{call}: there is no such thing in this account and region; check the name, the region and "
     "AWS_ENDPOINT_URL",
+    SubscriptionTaken: "{call}: another subscription of the same consumer has it, or had it within the last five "
+    "seconds ({code}); wait for five seconds or more, and see who holds the lease{words}",
     TableMissing: "{call}: there is no such table in this account and region",
     Throttled: "{call} was throttled ({code}); nothing was done",
 }
@@ -213,12 +216,19 @@ def _kind(error: ClientError, code: str, text: str, operation: str) -> type[Serv
         (_NO_REFUSAL.fullmatch(code) is not None, ServiceUnavailable),
         (action == "GetRecords" and "iterator" in about, IteratorExpired),
         ("sequence" in about, SequenceRefused),
-        # a stream that is being created or deleted answers so to reads; a second CreateStream is another matter
-        (code == "ResourceInUseException" and action in ("ListShards", "GetShardIterator"), ServiceUnavailable),
+        (code == "ResourceInUseException" and action in _WHILE_IN_USE, _WHILE_IN_USE.get(action, StreamError)),
     )
     return next((kind for holds, kind in kinds if holds), _REFUSED.get(service, ServiceError))
 
 
+_WHILE_IN_USE: dict[str, type[ServiceError]] = {
+    # a stream that is being created or deleted answers so to reads; a second CreateStream is another matter
+    "GetShardIterator": ServiceUnavailable,
+    "ListShards": ServiceUnavailable,
+    # or the consumer is there already, which a look at it tells
+    "RegisterStreamConsumer": ServiceUnavailable,
+    "SubscribeToShard": SubscriptionTaken,
+}
 _MISSING: dict[str, type[ServiceError]] = {"kinesis": StreamNotFound, "dynamodb": TableMissing}
 _REFUSED: dict[str, type[ServiceError]] = {"kinesis": StreamError, "dynamodb": TableError}
 

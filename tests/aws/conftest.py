@@ -5,11 +5,14 @@ from typing import Any
 
 import pytest
 
+from kcl_py.aws.fan_out import KinesisFanOut
 from kcl_py.aws.kinesis import KinesisStream
 from kcl_py.aws.lease_table import DynamoDBLeaseTable
+from tests.aws.fan_out_answers import opened
 from tests.aws.gate import Gate
+from tests.aws.kinesis_answers import summary
 from tests.aws.scripted_dynamodb import Door, ScriptedDynamoDB
-from tests.aws.scripted_kinesis import ScriptedKinesis, connected, scripted_kinesis
+from tests.aws.scripted_kinesis import ScriptedKinesis, connected, says, scripted_kinesis
 
 
 @pytest.fixture
@@ -26,6 +29,16 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedKinesis]:
 async def stream(service: ScriptedKinesis) -> AsyncIterator[KinesisStream]:
     """A door on it."""
     door = connected(service)
+    yield door
+    await door.close()
+
+
+@pytest.fixture
+async def fan_out(service: ScriptedKinesis, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[KinesisFanOut]:
+    """A door to its fan-out; the stream stands."""
+    monkeypatch.setattr("kcl_py.aws.fan_out._REGISTRATION_POLL_SECONDS", 0.0)
+    service.will("DescribeStreamSummary", says(summary()))
+    door = opened(service)
     yield door
     await door.close()
 
