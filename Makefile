@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test prove lint lock clean install
+.PHONY: demo test prove bench lint lock clean install
 .DEFAULT_GOAL := test
 
 demo: $(VENV)/.installed
@@ -19,6 +19,11 @@ MINUTES ?= 30
 prove: $(VENV)/.installed
 	@$(BIN)/python integration/provision.py
 	@$(BIN)/python -m tests.prove --minutes $(MINUTES)
+
+# CPU per record beside other consumers, as docs/performance.md has it; OPTIONS=--write puts the tables there. Needs a C
+# compiler and OpenSSL's headers, and installs the peers into .tools, once.
+bench: $(VENV)/.installed
+	@$(BIN)/python -m benchmarks.side_by_side $(OPTIONS)
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
