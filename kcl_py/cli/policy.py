@@ -1,4 +1,4 @@
-"""`kcl-py policy`: the two IAM policies that ship, filled in for one application."""
+"""`kcl-py policy`: the IAM policies that ship, filled in for one application."""
 
 import re
 from importlib import resources
@@ -8,7 +8,9 @@ import click
 from kcl_py import stream_names, table_names
 from kcl_py.cli.options import options_of
 
-POLICIES = ("run", "provision")
+POLICIES = ("run", "provision", "fan-out")
+_OF_THE_TABLE = ("run", "provision")
+_OF_THE_STREAM = ("run", "fan-out")
 _ACCOUNT = re.compile(r"[0-9]{12}")
 _REGION = re.compile(r"[a-z]{2,}(-[a-z]+)+-[0-9]+")
 _PARTITIONS = {"cn": "aws-cn", "us-gov": "aws-us-gov"}  # by how their regions begin; all others are in aws
@@ -18,7 +20,7 @@ _TABLE_ARN = "arn:aws:dynamodb:REGION:ACCOUNT:table/TABLE"
 
 
 @click.command("policy", short_help="Print the IAM policy of a worker.")
-@click.argument("name", metavar="run|provision", type=click.Choice(POLICIES))
+@click.argument("name", metavar="|".join(POLICIES), type=click.Choice(POLICIES))
 @options_of("stream", "application", "table_name")
 @click.option(
     "--region", metavar="TEXT", envvar="KCL_PY_REGION", help="The AWS region. Default: that in the stream's ARN."
@@ -43,13 +45,15 @@ def command(
     For example: kcl-py policy run --stream orders --application printing --region eu-west-1 --account 123456789012
 
     run is all that a worker needs while its lease table stands. provision makes the table; it also adds a missing
-    index, tags and point-in-time recovery. Whoever lets workers make their table gives them both.
+    index, tags and point-in-time recovery. Whoever lets workers make their table gives them both. fan-out is what
+    enhanced fan-out takes besides run: to register the consumer and to subscribe through it; it names no table.
     """
     table = table_name or application
-    if table is None:
+    if table is None and name in _OF_THE_TABLE:
         raise click.UsageError("no application is given; use --application, or --table-name where they differ")
-    table_names.check(table, application or "")
-    if stream is None and name == "run":
+    if table is not None:
+        table_names.check(table, application or "")
+    if stream is None and name in _OF_THE_STREAM:
         raise click.UsageError("no stream is given; use --stream")
     if stream is not None:
         stream_names.check(stream, "--stream")

@@ -25,8 +25,11 @@ def test_a_policy_names_actions_that_exist_and_resources_of_its_own(name: str) -
             assert operation in session.get_service_model(service).operation_names
         for resource in statement["Resource"]:
             assert {action.split(":")[0] for action in statement["Action"]} == {resource.split(":")[2]}
-            assert re.fullmatch(r"arn:aws:\w+:REGION:ACCOUNT:(stream/STREAM|table/TABLE(/index/\w+)?|key/\*)", resource)
-            assert not resource.endswith("*") or "Condition" in statement
+            assert re.fullmatch(
+                r"arn:aws:\w+:REGION:ACCOUNT:(stream/STREAM(/consumer/\*)?|table/TABLE(/index/\w+)?|key/\*)", resource
+            )
+            # a consumer's ARN ends with when it was registered, which nobody knows before
+            assert not resource.endswith("*") or "Condition" in statement or "STREAM/consumer/" in resource
 
 
 @pytest.mark.parametrize("name", POLICIES)
@@ -63,8 +66,10 @@ def test_it_is_filled_in_without_a_placeholder_left(
         assert resources == {stream, key, table, f"{table}/index/LeaseOwnerToLeaseKeyIndex"}
         (condition,) = (statement["Condition"] for statement in printed if "Condition" in statement)
         assert condition == {"StringEquals": {"kms:EncryptionContext:aws:kinesis:arn": stream}}
-    else:
+    elif name == "provision":
         assert resources == {table}
+    else:
+        assert resources == {stream, f"{stream}/consumer/*"}
     assert not re.search("REGION|ACCOUNT|STREAM|TABLE", result.stdout)
     assert [statement["Action"] for statement in printed] != []
 
@@ -74,6 +79,12 @@ def test_to_make_a_table_takes_no_stream(shell: Shell) -> None:
     result = shell.run("policy", "provision", *words)
     assert result.exit_code == 0, result.output
     assert "table/printing" in result.stdout
+
+
+def test_to_fan_out_takes_no_table(shell: Shell) -> None:
+    result = shell.run("policy", "fan-out", "--stream", ARN)
+    assert result.exit_code == 0, result.output
+    assert f"{ARN}/consumer/*" in result.stdout
 
 
 @pytest.mark.parametrize(
@@ -88,7 +99,9 @@ def test_to_make_a_table_takes_no_stream(shell: Shell) -> None:
         (("run", "--application", "a b", "--stream", ARN), "application"),
         (("run", "--application", "printing", "--stream", ARN, "--account", "12"), "--account"),
         (("provision", "--application", "printing", "--region", "Europe", "--account", "123456789012"), "--region"),
-        (("walk", "--application", "printing"), "run|provision"),
+        (("fan-out", "--region", "eu-west-1", "--account", "123456789012"), "--stream"),
+        (("fan-out", "--stream", "orders", "--account", "123456789012"), "--region"),
+        (("walk", "--application", "printing"), "run|provision|fan-out"),
     ],
 )
 def test_what_is_missing_or_wrong_is_named(shell: Shell, words: tuple[str, ...], complaint: str) -> None:
@@ -98,5 +111,6 @@ def test_what_is_missing_or_wrong_is_named(shell: Shell, words: tuple[str, ...],
     assert result.stdout == ""
 
 
-def test_the_two_have_in_common_only_to_look_at_the_table() -> None:
+def test_they_have_in_common_only_to_look_at_the_table() -> None:
     assert allowed("run") & allowed("provision") == {"dynamodb:DescribeTable"}
+    assert allowed("fan-out") & (allowed("run") | allowed("provision")) == set(), "fan-out is asked for by who uses it"

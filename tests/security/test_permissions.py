@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from kcl_py.aws.fan_out import KinesisFanOut
 from kcl_py.aws.kinesis import KinesisStream
 from kcl_py.aws.lease_table import DynamoDBLeaseTable
 from kcl_py.aws.producer import Entry, Producer
@@ -16,6 +17,8 @@ from kcl_py.core.lease import Binding, Lease
 from kcl_py.core.position import ReadFrom
 from kcl_py.core.session import Session
 from kcl_py.errors import AccessDenied, EncryptionKeyError
+from tests.aws.fan_out_answers import CONSUMER_ARN, MISSING, described, opened
+from tests.aws.kinesis_answers import ARN, SHARD
 from tests.aws.scripted_dynamodb import ScriptedDynamoDB
 from tests.aws.scripted_kinesis import connected, refuses, scripted_kinesis
 from tests.policies import allowed
@@ -41,6 +44,13 @@ OF_THE_STREAM: dict[str, Callable[[KinesisStream], Any]] = {
     "GetShardIterator": lambda stream: stream.open("s", ReadFrom("TRIM_HORIZON")),
     "GetRecords": lambda stream: stream.read("s i", 1),
     "PutRecords": lambda stream: Producer(stream._connection).put([Entry(data=b"x", partition_key="k")]),
+}
+OF_FAN_OUT: dict[str, Callable[[KinesisFanOut], Any]] = {
+    "DescribeStreamConsumer": lambda fan_out: fan_out.register("billing"),
+    "RegisterStreamConsumer": lambda fan_out: fan_out.register("billing"),
+    "SubscribeToShard": lambda fan_out: fan_out.subscribe(CONSUMER_ARN, SHARD, ReadFrom("TRIM_HORIZON")),
+    "ListStreamConsumers": lambda fan_out: fan_out.consumers(),
+    "DeregisterStreamConsumer": lambda fan_out: fan_out.deregister("billing"),
 }
 KEYS = {
     "TableName": "orders", "TableStatus": "ACTIVE", "KeySchema": [{"AttributeName": "leaseKey", "KeyType": "HASH"}],
@@ -75,6 +85,24 @@ async def test_an_action_that_is_denied_on_the_stream_is_named(monkeypatch: pyte
         with pytest.raises(AccessDenied, match=f"kinesis:{operation} on stream orders.*allow kinesis:{operation}"):
             await OF_THE_STREAM[operation](stream)
         await stream.close()
+
+
+@pytest.mark.parametrize("operation", OF_FAN_OUT)
+async def test_an_action_that_is_denied_to_fan_out_is_named(monkeypatch: pytest.MonkeyPatch, operation: str) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    with scripted_kinesis() as service:
+        service.will("DescribeStreamConsumer", MISSING if operation == "RegisterStreamConsumer" else described())
+        service.will(operation, refuses("AccessDeniedException", DENIAL))
+        fan_out = opened(service, ARN)
+        with pytest.raises(AccessDenied, match=f"kinesis:{operation} on stream orders.*allow kinesis:{operation}"):
+            await OF_FAN_OUT[operation](fan_out)
+        await fan_out.close()
+
+
+def test_the_fan_out_policy_allows_what_a_worker_asks_and_nothing_else() -> None:
+    of_the_command = {"ListStreamConsumers", "DeregisterStreamConsumer"}
+    assert allowed("fan-out") == {f"kinesis:{operation}" for operation in OF_FAN_OUT.keys() - of_the_command}
 
 
 EQUIPMENT = TableOptions(tags={"team": "billing"}, deletion_protection=True, point_in_time_recovery=True)
