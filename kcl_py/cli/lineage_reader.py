@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from itertools import chain
 from typing import TypeVar
 
 import msgspec
@@ -105,7 +106,7 @@ class LineageReader:
                 iterator = None
                 await asyncio.sleep(_PAUSE_SECONDS)
                 continue
-            for record in unpack_all(page.records, branch.hash_range):
+            for record in chain.from_iterable(unpack_all(page.records, branch.hash_range)):
                 if self._is_enough or not self._deliver(branch.shard_id, record):
                     self._is_enough = True
                     return

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from kcl_py.core.aggregation import MAGIC
+from kcl_py.core.aggregate import MAGIC
 from kcl_py.core.shard import HASH_KEY_MAX
 from tests.cli.conftest import LocalKinesis, Shell
 

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from kcl_py.core import aggregation
-from kcl_py.core.aggregation import MAGIC, unpack, unpack_all
+from kcl_py.core import aggregate
+from kcl_py.core.aggregate import MADE_AT_ONCE_MAX, MAGIC
+from kcl_py.core.aggregation import unpack, unpack_all
 from kcl_py.core.record import Record
 from kcl_py.core.shard import EVERY_HASH_KEY, HASH_KEY_MAX, HashRange
 from tests.core.kpl_aggregator import UserRecord, bytes_field, number_field, packed, record_message, sealed, varint
@@ -96,11 +97,11 @@ def test_a_plain_record_comes_back_as_the_same_object(data: bytes) -> None:
 
 def test_a_page_keeps_its_order_and_each_record_its_own_sub_sequence() -> None:
     plain = stored(b"plain")
-    aggregate = stored(packed([UserRecord("k", b"1"), UserRecord("k", b"2")]))
+    two = stored(packed([UserRecord("k", b"1"), UserRecord("k", b"2")]))
     broken = stored(MAGIC)
     told = []
-    page = unpack_all([plain, aggregate, broken, aggregate], None, lambda record, reason: told.append((record, reason)))
-    found = [(record.data, record.sub_sequence_number) for record in page]
+    page = unpack_all([plain, two, broken, two], None, lambda record, reason: told.append((record, reason)))
+    found = [(record.data, record.sub_sequence_number) for records in page for record in records]
     assert found == [(b"plain", 0), (b"1", 0), (b"2", 1), (MAGIC, 0), (b"1", 0), (b"2", 1)]
     assert [(record.data, reason) for record, reason in told] == [(MAGIC, "too short")]
 
@@ -110,8 +111,54 @@ def test_an_aggregate_in_an_aggregate_stays_packed() -> None:
     records, reasons = unpacked(packed([UserRecord("k", inner)]))
     assert as_put(records) == [UserRecord("k", inner)]
     assert reasons == []
-    again = list(unpack_all(records, None))
-    assert again == records
+    assert list(unpack_all(records, None)) == [records]
+
+
+def test_a_page_without_an_aggregate_is_handed_on_uncopied() -> None:
+    page = [stored(b"plain"), stored(b"\xff" * 8), stored(MAGIC[:3])]
+    (given_on,) = unpack_all(page, LOWER_HALF)
+    assert given_on is page
+
+
+def test_an_empty_page_gives_nothing() -> None:
+    assert list(unpack_all([], None)) == []
+
+
+@given(st.lists(st.lists(user_records, max_size=9), max_size=6), st.integers(1, 8))
+@settings(max_examples=60)
+def test_a_page_is_cut_into_sequences_of_one_length_of_which_only_the_last_is_shorter(
+    page: list[list[UserRecord]], at_most: int
+) -> None:
+    records = [stored(packed(put) if put else b"plain") for put in page]
+    cut = list(unpack_all(records, LOWER_HALF, at_most=at_most))
+    assert [record for some in cut for record in some] == [
+        one for record in records for one in unpack(record, LOWER_HALF)
+    ]
+    assert all(len(some) == at_most for some in cut[:-1])
+    assert all(cut)
+    assert all(len(some) <= at_most for some in cut)
+
+
+@given(
+    st.lists(st.builds(UserRecord, keys, payloads, st.none()), min_size=1, max_size=30), hash_keys, st.integers(0, 30)
+)
+@settings(max_examples=60)
+def test_one_unusual_record_among_many_changes_nothing_in_the_others(
+    put: list[UserRecord], hash_key: str | None, place: int
+) -> None:
+    put = [*put[:place], UserRecord("odd", b"odd", hash_key), *put[place:]]
+    records, reasons = unpacked(packed(put), LOWER_HALF)
+    assert reasons == []
+    assert as_put(records) == put
+    assert [record.sub_sequence_number for record in records] == list(range(len(put)))
+
+
+def test_keys_between_the_user_records_are_read_as_well() -> None:
+    second = bytes_field(1, b"l") + bytes_field(3, record_message(1, None, b"2"))
+    records, reasons = unpacked(sealed(KEY + ONE + second), HashRange(0, 0))
+    assert reasons == []
+    assert as_put(records) == [UserRecord("k", b"data"), UserRecord("l", b"2")]
+    assert [record.outside_hash_range for record in records] == [True, True]
 
 
 def test_nobody_need_listen_to_the_reasons() -> None:
@@ -255,27 +302,30 @@ def test_a_full_megabyte_of_the_smallest_user_records_is_unpacked() -> None:
     assert sum(1 for _ in unpack(record, LOWER_HALF)) == 174_700
 
 
-def test_user_records_are_made_one_at_a_time() -> None:
-    record = stored(sealed(KEY + b"\x1a\x04\x08\x00\x1a\x00" * 20_000))
-    tracemalloc.start()
-    try:
-        count = sum(1 for _ in unpack(record, LOWER_HALF))
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert count == 20_000
-    assert peak < 5 * len(record.data)
+def test_of_very_many_user_records_only_so_many_are_made_at_once() -> None:
+    def peak_bytes(times: int) -> int:
+        count = times * MADE_AT_ONCE_MAX
+        record = stored(sealed(KEY + b"\x1a\x04\x08\x00\x1a\x00" * count))
+        tracemalloc.start()
+        try:
+            assert sum(1 for _ in unpack(record, LOWER_HALF)) == count
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    made_bytes = peak_bytes(1)
+    assert peak_bytes(17) < 2 * made_bytes + 17 * MADE_AT_ONCE_MAX * 32, "places in the aggregate, not records"
 
 
 def test_more_user_records_than_an_honest_producer_packs_stay_packed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(aggregation, "USER_RECORDS_MAX", 10)
+    monkeypatch.setattr(aggregate, "USER_RECORDS_MAX", 10)
     assert not unpacked(sealed(KEY + ONE * 10))[1]
     assert_raw(sealed(KEY + ONE * 11), "more than 10 user records")
     assert_raw(sealed(KEY * 11 + ONE), "more than 10 user records or keys")
 
 
 def test_a_long_key_that_is_repeated_without_measure_stays_packed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(aggregation, "EXPANDED_BYTES_MAX", 10_000)
+    monkeypatch.setattr(aggregate, "EXPANDED_BYTES_MAX", 10_000)
     short, long = bytes_field(1, b"k"), bytes_field(1, b"k" * 1_000)
     assert not unpacked(sealed(short + ONE * 100))[1]
     assert not unpacked(sealed(long + ONE * 8))[1]
@@ -285,5 +335,5 @@ def test_a_long_key_that_is_repeated_without_measure_stays_packed(monkeypatch: p
 def test_the_caps_are_beyond_what_a_record_of_a_megabyte_can_hold() -> None:
     smallest = bytes_field(3, record_message(0, None, b""))
     longest_key_bytes = 256
-    assert 1024 * 1024 // len(smallest) < aggregation.USER_RECORDS_MAX
-    assert 1024 * 1024 // len(smallest) * longest_key_bytes < aggregation.EXPANDED_BYTES_MAX
+    assert 1024 * 1024 // len(smallest) < aggregate.USER_RECORDS_MAX
+    assert 1024 * 1024 // len(smallest) * longest_key_bytes < aggregate.EXPANDED_BYTES_MAX

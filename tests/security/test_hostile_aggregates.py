@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kcl_py.core import aggregation
+from kcl_py.core import aggregate
 from kcl_py.core.aggregation import unpack
 from kcl_py.core.batch import RecordBatch
 from kcl_py.core.record import Record
@@ -126,7 +126,7 @@ def test_175_000_user_records_are_unpacked_within_a_few_megabytes() -> None:
 def test_a_bomb_of_one_long_key_stays_packed_and_small() -> None:
     """A megabyte that would become many gigabytes of keys."""
     data = sealed(bytes_field(1, b"k" * 2**19) + bytes_field(3, record_message(0, None, b"")) * 60_000)
-    assert aggregation.EXPANDED_BYTES_MAX < 60_000 * 2**19
+    assert aggregate.EXPANDED_BYTES_MAX < 60_000 * 2**19
     tracemalloc.start()
     (raw,) = unpack(stored(data), None)
     _, peak = tracemalloc.get_traced_memory()

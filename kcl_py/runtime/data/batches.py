@@ -1,7 +1,7 @@
 """From the pages of a shard to its processor's batches: aggregates unpacked, what the checkpoint covers left out."""
 
-from collections.abc import Iterator
-from itertools import islice
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 
 from kcl_py.core import aggregation
 from kcl_py.core.batch import RecordBatch
@@ -25,30 +25,31 @@ class Batches:
 
     def of(self, page: Page) -> Iterator[RecordBatch]:
         """Unpack a page, batch by batch as they are asked for."""
-        records = self._after_checkpoint(
-            aggregation.unpack_all(page.records, self._lease.hash_range, report=self._report_malformed)
+        chunks = self._after_checkpoint(
+            aggregation.unpack_all(
+                page.records, self._lease.hash_range, self._report_malformed, at_most=BATCH_RECORDS_MAX
+            )
         )
-        chunk = list(islice(records, BATCH_RECORDS_MAX))
-        while chunk:
-            following = list(islice(records, BATCH_RECORDS_MAX))
+        chunk = next(chunks, None)
+        while chunk is not None:
+            following = next(chunks, None)
             yield RecordBatch(
                 chunk,
                 stream=self._stream,
                 shard_id=self._lease.key,
                 millis_behind_latest=page.millis_behind_latest,
-                is_at_shard_end=page.next_iterator is None and not following,
+                is_at_shard_end=page.next_iterator is None and following is None,
             )
             chunk = following
 
-    def _after_checkpoint(self, records: Iterator[Record]) -> Iterator[Record]:
+    def _after_checkpoint(self, chunks: Iterator[Sequence[Record]]) -> Iterator[Sequence[Record]]:
+        """Leave out what the checkpoint covers. Order holds: nothing behind the first record that it does not cover."""
         start = self._lease.checkpoint
-        if not start.is_number:
-            yield from records
-            return
-        for record in records:
-            if Checkpoint.at(record) > start:
-                yield record
-                yield from records  # order holds: nothing behind the first one is covered
+        for chunk in chunks:
+            if start.is_number and Checkpoint.at(chunk[0]) <= start:
+                chunk = chunk[bisect_right(chunk, start, key=Checkpoint.at) :]
+            if chunk:
+                yield chunk
 
     def _report_malformed(self, record: Record, reason: str) -> None:
         self._emit(MalformedAggregate(shard_id=self._lease.key, sequence_number=record.sequence_number, reason=reason))

@@ -147,8 +147,8 @@ CATALOGUE = (
     by_law(
         "what the checkpoint covers is delivered again",
         "kcl_py.runtime.data.batches:Batches._after_checkpoint",
-        "if Checkpoint.at(record) > start:",
-        "if True:",
+        "if start.is_number and Checkpoint.at(chunk[0]) <= start:",
+        "if False:",
         "aggregates",
         "complete",
         "heal",
