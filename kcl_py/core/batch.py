@@ -16,9 +16,20 @@ class RecordBatch(Sequence[Record]):
         millis_behind_latest: how far the page was behind the tip when it was read, milliseconds; None if the service
             did not say.
         is_at_shard_end: True if no record follows in this shard.
+        first: the place of the first record.
+        last: the place of the last record.
     """
 
-    __slots__ = ("_records", "is_at_shard_end", "millis_behind_latest", "shard_id", "stream")
+    __slots__ = (
+        "_records",
+        "_size_bytes",
+        "first",
+        "is_at_shard_end",
+        "last",
+        "millis_behind_latest",
+        "shard_id",
+        "stream",
+    )
 
     def __init__(
         self,
@@ -28,8 +39,12 @@ class RecordBatch(Sequence[Record]):
         shard_id: str,
         millis_behind_latest: int | None = None,
         is_at_shard_end: bool = False,
+        size_bytes: int | None = None,
     ) -> None:
         self._records = records
+        self._size_bytes = size_bytes  # None until somebody asks
+        self.first = Checkpoint.at(records[0])
+        self.last = Checkpoint.at(records[-1])
         self.stream = stream
         self.shard_id = shard_id
         self.millis_behind_latest = millis_behind_latest
@@ -52,19 +67,12 @@ class RecordBatch(Sequence[Record]):
         return f"RecordBatch({self.stream}/{self.shard_id}, {len(self)} records from {self.first})"
 
     @property
-    def first(self) -> Checkpoint:
-        """The place of the first record."""
-        return Checkpoint.at(self._records[0])
-
-    @property
-    def last(self) -> Checkpoint:
-        """The place of the last record."""
-        return Checkpoint.at(self._records[-1])
-
-    @property
     def size_bytes(self) -> int:
-        """All payloads together, bytes."""
-        return sum(len(record.data) for record in self._records)
+        """All payloads and partition keys together, bytes, which is what the service's limits count."""
+        if self._size_bytes is None:
+            keys = "".join([record.partition_key for record in self._records])
+            self._size_bytes = sum(map(len, [record.data for record in self._records])) + len(keys.encode())
+        return self._size_bytes
 
     def after(self, position: Checkpoint) -> "RecordBatch | None":
         """What follows `position`, or None if nothing does: a failed batch is delivered again from there."""

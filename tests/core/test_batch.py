@@ -30,7 +30,13 @@ def test_a_batch_is_a_sequence() -> None:
     assert three[-1].sequence_number == "2"
     assert len(three[1:]) == 2
     assert three[1] in three
-    assert (three.first, three.last, three.size_bytes) == (Checkpoint("1"), Checkpoint("2"), 18)
+    assert (three.first, three.last, three.size_bytes) == (Checkpoint("1"), Checkpoint("2"), 36)
+
+
+def test_the_size_is_of_payloads_and_keys_in_bytes_unless_it_is_known() -> None:
+    record = Record(data=b"four", partition_key="κλειδί", sequence_number="1", arrival_timestamp_seconds=0.0)
+    assert RecordBatch([record, record], stream="orders", shard_id="s-1").size_bytes == 2 * (4 + 12)
+    assert RecordBatch([record], stream="orders", shard_id="s-1", size_bytes=99).size_bytes == 99
 
 
 def test_printing_a_batch_shows_no_payload() -> None:

@@ -26,6 +26,13 @@ class Attendant:
         self._pulse = pulse
         self._quick_pause = jittered(_FIRST_PAUSE_SECONDS, place.config.retry_backoff_max_seconds)
         self._stopping = asyncio.Event()
+        self._retry = retrying(  # of every call, because to make it costs more than most calls
+            ProcessorRaised,
+            pause=self._pause,
+            on_retry=self._tell,
+            is_over=self._stopping.is_set,
+            sleep=lambda seconds: self._wait(self._place.sleep(seconds)),
+        )
         self.user = UserCode(place.factory, name=f"kcl-py {shard_id}")
 
     def stop(self) -> None:
@@ -71,14 +78,6 @@ class Attendant:
             self._tell(error, 1, 0.0)
 
     async def _persist(self, attempt: Callable[[], Awaitable[None]]) -> bool:
-        retry = retrying(
-            ProcessorRaised,
-            pause=self._pause,
-            on_retry=self._tell,
-            is_over=self._stopping.is_set,
-            sleep=lambda seconds: self._wait(self._place.sleep(seconds)),
-        )
-
         async def when_allowed() -> bool:
             while True:
                 if not self._may_begin():
@@ -92,9 +91,9 @@ class Attendant:
                 return True
 
         try:
-            has_returned: bool = await retry(when_allowed)
+            has_returned: bool = await self._retry(when_allowed)
         except ProcessorRaised as error:
-            self._tell(error, retry.statistics["attempt_number"], 0.0)  # the last one, because we are to stop
+            self._tell(error, self._retry.statistics["attempt_number"], 0.0)  # the last one, because we are to stop
             return False
         return has_returned
 

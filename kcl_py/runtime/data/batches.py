@@ -39,6 +39,7 @@ class Batches:
                 shard_id=self._lease.key,
                 millis_behind_latest=page.millis_behind_latest,
                 is_at_shard_end=page.next_iterator is None and following is None,
+                size_bytes=page.size_bytes if chunk is page.records else None,  # a page as it was read is known
             )
             chunk = following
 

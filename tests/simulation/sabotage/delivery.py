@@ -107,7 +107,7 @@ CATALOGUE = (
     ),
     by_law(
         "a stopped shard is released",
-        "kcl_py.runtime.data.attendant:Attendant._persist",
+        "kcl_py.runtime.data.attendant:Attendant.__init__",
         "is_over=self._stopping.is_set,",
         "is_over=lambda: True,",
         "mended",
