@@ -8,7 +8,7 @@ their rows, see `audit`), and the missing parents of a waiting child are made as
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -81,6 +81,16 @@ def missing_leases(listing: Listing, leases: Iterable[Lease], start: Start) -> t
         return Incomplete(f"{walk.left_out[0]} is listed without a parent that must still be there")
     new = walk.new.union(top for top in tops if not walk.descends[top])
     return tuple(start.lease(shard) for shard in listing.shards.values() if shard.shard_id in new)
+
+
+def generations(leases: Iterable[Lease]) -> Iterator[tuple[Lease, ...]]:
+    """The same rows in groups, parents before their children; those of a group may be written side by side."""
+    left = tuple(leases)
+    while left:
+        keys = {lease.key for lease in left}
+        oldest = {lease.key for lease in left if keys.isdisjoint(lease.parent_shard_ids)} or keys
+        yield tuple(lease for lease in left if lease.key in oldest)
+        left = tuple(lease for lease in left if lease.key not in oldest)
 
 
 def _flaw(shards: Sequence[Shard]) -> Incomplete | None:

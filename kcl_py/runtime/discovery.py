@@ -1,8 +1,7 @@
 """From the stream's shards to the table's rows: the first ones, the missing ones, and what follows an ended shard."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
-from typing import TypeVar
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -22,11 +21,12 @@ from kcl_py.events import HashRangeHole, LeaseCreated, LeaseRemoved, ServiceTrou
 from kcl_py.interfaces import LeaseTable, ShardFilter, Stream, StreamDescription
 from kcl_py.retrying import Sleep, jittered, retrying
 from kcl_py.runtime.emitter import Emitter
+from kcl_py.runtime.in_parallel import in_parallel
 
 _FILTER_OF = {"LATEST": "AT_LATEST", "TRIM_HORIZON": "AT_TRIM_HORIZON", "AT_TIMESTAMP": "AT_TIMESTAMP"}
 _LIST_AGAIN = jittered(1.0, 30.0)
 _INCOMPLETE_LISTINGS_MAX = 6  # about half a minute
-Result = TypeVar("Result")
+WRITES_AT_ONCE = 4  # of the threads for rows: checkpoints go beside them
 
 
 class _ListAgain(Exception):
@@ -216,13 +216,26 @@ class Discovery:
             self._emit(LeaseRemoved(shard_id=lease.key))
 
     async def create(self, leases: Iterable[Lease]) -> None:
-        """Make rows where there are none, in order."""
-        for lease in leases:
-            # where LATEST and a start time begin; at the horizon it tells later whether anything was trimmed
-            born_ms = self.service_time_ms if lease.start_at_ms is None else lease.start_at_ms
-            row = msgspec.structs.replace(lease, binding=self.binding, start_at_ms=born_ms)
-            if await self._patiently(self._table.create, row):
-                self._emit(LeaseCreated(shard_id=row.key, checkpoint=str(row.checkpoint)))
+        """Make rows where there are none; a parent's stands before those of its children are begun.
+
+        Raises:
+            ExceptionGroup: what is no passing trouble.
+        """
+        for generation in bootstrap.generations(leases):
+            await in_parallel(map(self._create_one, generation), at_once=WRITES_AT_ONCE)
+
+    async def _create_one(self, lease: Lease) -> None:
+        # where LATEST and a start time begin; at the horizon it tells later whether anything was trimmed
+        born_ms = self.service_time_ms if lease.start_at_ms is None else lease.start_at_ms
+        row = msgspec.structs.replace(lease, binding=self.binding, start_at_ms=born_ms)
+        patiently = retrying(
+            *(TROUBLE if self._is_running else (Throttled, ServiceUnavailable)),
+            pause=_LIST_AGAIN,
+            on_retry=lambda error, _attempt, _pause: self._tell("create", error),
+            sleep=self._sleep,
+        )
+        if await patiently(self._table.create, row):
+            self._emit(LeaseCreated(shard_id=row.key, checkpoint=str(row.checkpoint)))
 
     def _made_again(self, leases: Iterable[Lease]) -> tuple[Lease, ...]:
         """Rows that a table lacks may have been written before: their counters, which fence, must not start over."""
@@ -278,16 +291,6 @@ class Discovery:
                 self._tell("ListShards", trouble)
                 attempt += 1
         raise LeaseLost(f"{shard_id}: the epoch is over")
-
-    async def _patiently(self, call: Callable[..., Awaitable[Result]], *arguments: object) -> Result:
-        retry = retrying(
-            *(TROUBLE if self._is_running else (Throttled, ServiceUnavailable)),
-            pause=_LIST_AGAIN,
-            on_retry=lambda error, _attempt, _pause: self._tell(call.__name__, error),
-            sleep=self._sleep,
-        )
-        result: Result = await retry(call, *arguments)
-        return result
 
     async def _describe(self) -> None:
         asked_at = self._clock()

@@ -196,21 +196,20 @@ class Keeper:
         self._is_open = True
         await self._join()
         async with asyncio.TaskGroup() as tasks:
-            # from the first moment: to make the rows of a large stream can take longer than the failover time
+            # both at once: to make the rows of a large stream can take longer than the failover time, and a leader who
+            # is ready already may assign some of them to us
             tasks.create_task(self._keep_session(), name="beat")
-            await retry(self._make_rows)
-            tasks.create_task(self._rounds.run(), name="rounds")
+            await retry(self._admission.prove_access, self._heartbeat.key)
+            tasks.create_task(self._rounds.look(), name="look")
+            await retry(self._discovery.make_rows, self._may_be_alive)
+            self._emit(WorkerReady())
+            tasks.create_task(self._rounds.lead(), name="lead")
 
     async def _open(self) -> None:
         listing = await self._discovery.open()  # first: a stream that is not there leaves no table behind
         self._discovery.bind(await self._desk.table.prepare())
         await self._admission.admit(tuple(listing.shards.values()), self._discovery.binding)
         await self._desk.table.equip()
-
-    async def _make_rows(self) -> None:
-        await self._admission.prove_access(self._heartbeat.key)
-        await self._discovery.make_rows(self._may_be_alive)
-        self._emit(WorkerReady())
 
     def _may_be_alive(self, session: Session) -> bool:
         is_other = session.key != self._heartbeat.key

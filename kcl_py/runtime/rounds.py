@@ -51,11 +51,10 @@ class Rounds:
         self._session = session
         self._look_now = asyncio.Event()
 
-    async def run(self) -> None:
-        """Go on for ever."""
+    async def lead(self) -> None:
+        """Take our turn in the fleet, and audit the shards, for ever."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._coordinate(), name="coordinate")
-            tasks.create_task(self._look(), name="look")
             tasks.create_task(self._audit(), name="audit")
 
     def look_now(self) -> None:
@@ -79,7 +78,8 @@ class Rounds:
                 failures = 0 if is_done else failures + 1
             await self._desk.sleep(back_off(failures + 1) if failures else self._coordinator.turn_seconds)
 
-    async def _look(self) -> None:
+    async def look(self) -> None:
+        """Look for what we were assigned, for ever."""
         failures = 0
         back_off = jittered(LOOK_SECONDS, LOOK_SECONDS_MAX)
         while True:

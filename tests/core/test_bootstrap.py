@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from kcl_py.core.bootstrap import LATEST_MARGIN_MS, Incomplete, Start, first_leases, missing_leases
+from kcl_py.core.bootstrap import LATEST_MARGIN_MS, Incomplete, Start, first_leases, generations, missing_leases
 from kcl_py.core.checkpoint import AT_TIMESTAMP, LATEST, SHARD_END, TRIM_HORIZON, Checkpoint
 from kcl_py.core.lease import Lease
 from kcl_py.core.listing import Listing
@@ -243,3 +243,24 @@ def test_a_child_that_does_not_wait_asks_for_no_parents() -> None:
     for checkpoint in (NUMBER, LATEST, AT_TIMESTAMP, SHARD_END):
         rows = [*rows_at(checkpoint, "8"), *rows_at(NUMBER, "4", "9", "10")]
         assert missing_leases(VECTOR, rows, FROM_HORIZON) == ()
+
+
+def test_rows_are_made_in_generations_parents_before_children():
+    rows = [
+        Lease(key="grandchild", checkpoint=TRIM_HORIZON, parent_shard_ids=("child", "other")),
+        Lease(key="child", checkpoint=TRIM_HORIZON, parent_shard_ids=("parent",)),
+        Lease(key="parent", checkpoint=TRIM_HORIZON, parent_shard_ids=("trimmed",)),
+        Lease(key="other", checkpoint=TRIM_HORIZON),
+    ]
+    assert [[row.key for row in group] for group in generations(rows)] == [
+        ["parent", "other"],
+        ["child"],
+        ["grandchild"],
+    ]
+
+
+def test_rows_that_call_each_other_parents_are_made_all_the_same():
+    rows = [
+        Lease(key=key, checkpoint=TRIM_HORIZON, parent_shard_ids=(parent,)) for key, parent in ("ab", "ba", ("c", "a"))
+    ]
+    assert [[row.key for row in group] for group in generations(rows)] == [["a", "b", "c"]]

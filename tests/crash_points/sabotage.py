@@ -109,6 +109,7 @@ class Sabotage(msgspec.Struct, frozen=True):
     Attributes:
         scenario: in which it is caught.
         shows_in_peace: it is wrong even when nobody is cut.
+        seed: of a run in which it matters.
     """
 
     name: str
@@ -117,6 +118,7 @@ class Sabotage(msgspec.Struct, frozen=True):
     replacement: Any
     scenario: str
     shows_in_peace: bool = False
+    seed: int = 1
 
 
 SABOTAGES = (
@@ -126,11 +128,11 @@ SABOTAGES = (
     Sabotage("a child that is there already stops a shard's end", Discovery, "create", _create_only_once, "split"),
     Sabotage("a drain lets go without waiting", DataPlane, "drain", _let_go_of_everything, "start-up"),
     Sabotage("who takes over begins at the tip", ReadFrom, "resuming", _from_the_tip, "start-up"),
-    Sabotage("a merged child waits for one parent", Lineage, "may_start", _one_parent, "merge", True),
+    Sabotage("a merged child waits for one parent", Lineage, "may_start", _one_parent, "merge"),
     Sabotage("a hand-off waits for nobody", HandOff, "run", _hand_over_at_once, "hand-off, giver", True),
     Sabotage("a checkpoint comes too early", ShardCheckpointer, "delivering", _checkpoint_early, "start-up", True),
-    Sabotage("the entry goes before the leases", Departure, "begin", _delete_the_entry_first, "shutdown", True),
-    Sabotage("a task is left behind", ShardConsumer, "_read_and_deliver", _leave_a_task_behind, "shutdown", True),
+    Sabotage("the entry goes before the leases", Departure, "begin", _delete_the_entry_first, "shutdown", True, seed=2),
+    Sabotage("a task is left behind", ShardConsumer, "_read_and_deliver", _leave_a_task_behind, "shutdown"),
 )
 
 

@@ -118,7 +118,7 @@ DELIVERY = r"ShardConsumer\._process.*> UserCode\.call"
 
 SCENARIOS = (
     Scenario("start-up", start_up, 2, (
-        r"Heartbeat\.join.*> write_session$", BEAT, r"Discovery\.make_rows.*> create$", PICK_UP, CHECKPOINT, DELIVERY,
+        r"Heartbeat\.join.*> write_session$", BEAT, r"Discovery\._create_one.*> create$", PICK_UP, CHECKPOINT, DELIVERY,
         r"> prepare$", r"> list_shards$", r"> open$", r"> read$", r"Leadership\..*> write_leader_lock$",
         r"_deliver Yours$", r"_deliver SaveCheckpoint$",
     )),
@@ -135,11 +135,11 @@ SCENARIOS = (
         BEAT, r"Planner\..*> write$", r"Observer\.look_at_table.*> snapshot$", r"Leadership\..*> write_leader_lock$",
     )),
     Scenario("split", split, 1, (
-        r"Tenure\._end_shard.*> create$", r"Tenure\._end_shard.*> write$", r"_deliver EndShard$", PICK_UP,
+        r"Discovery\._create_one.*> create$", r"Tenure\._end_shard.*> write$", r"_deliver EndShard$", PICK_UP,
         r"ShardConsumer\._end_shard",
     )),
     Scenario("merge", merge, 2, (
-        r"Tenure\._end_shard.*> create$", r"Tenure\._end_shard.*> write$", r"_deliver EndShard$",
+        r"Discovery\._create_one.*> create$", r"Tenure\._end_shard.*> write$", r"_deliver EndShard$",
         r"ShardConsumer\._end_shard",
     )),
     Scenario("shutdown", shutdown, 2, is_on_its_way_out=True, landmarks=(

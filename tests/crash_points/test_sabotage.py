@@ -7,15 +7,13 @@ from tests.crash_points.runs import cut_again, played
 from tests.crash_points.sabotage import SABOTAGES, sabotaged
 from tests.crash_points.scenarios import SCENARIOS
 
-SEED = 1
-
 
 @pytest.mark.parametrize("sabotage", SABOTAGES, ids=lambda sabotage: sabotage.name)
 def test_code_that_does_things_in_the_wrong_order_is_caught(sabotage):
     (scenario,) = [one for one in SCENARIOS if one.name == sabotage.scenario]
     with sabotaged(sabotage):
-        peace = played(scenario, SEED)
+        peace = played(scenario, sabotage.seed)
         assert bool(peace.breaches) == sabotage.shows_in_peace
         cuts = of_each_place(scenario, peace.places)
-        found = peace.breaches or any(cut_again(scenario, SEED, peace, cut).breaches for cut in cuts)
+        found = peace.breaches or any(cut_again(scenario, sabotage.seed, peace, cut).breaches for cut in cuts)
     assert found, "nothing was noticed"

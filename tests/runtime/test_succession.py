@@ -285,3 +285,35 @@ def test_what_somebody_else_writes_during_the_last_look_is_theirs_and_the_rest_i
         assert leaving.events == [LeaseHandedOver(shard_id="1", to=BEN, checkpoint=str(TRIM_HORIZON))]
 
     run(story())
+
+
+def test_a_whole_fleet_that_leaves_is_read_at_once_and_not_asked_one_by_one():
+    others = tuple(Session(key=f"w{number}@00000000") for number in range(50))
+    reads: list[str] = []
+
+    class Counted(MemoryLeaseTable):
+        async def session(self, key: str) -> Session | None:
+            reads.append(key)
+            return await super().session(key)
+
+    async def story():
+        leaving = Leaving(held("1"), held("2"), others=others, memory=Counted(exists=True))
+        await leaving.begin()
+        for other in others:
+            await leaving.becomes(other, other.leaving())
+        assert await leaving.succession.heir_of(held("1")) is None
+        assert await leaving.succession.heir_of(held("2")) is None
+
+    run(story())
+    assert len(reads) == 1
+
+
+def test_heirs_are_excluded_one_by_one_where_they_cannot_be_read_together():
+    async def story():
+        leaving = Leaving(held("1"), held("2", BEN), others=(Session(key=ANN), Session(key=BEN)))
+        await leaving.begin()
+        await leaving.becomes(Session(key=ANN), None)
+        leaving.table.faults.append(Fault(kind="throttle", operation="sessions"))
+        assert await leaving.succession.heir_of(held("1")) == BEN
+
+    run(story())

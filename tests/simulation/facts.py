@@ -1,7 +1,10 @@
 """What the simulation saw: beside the product's own events, everything that the laws speak of."""
 
 import asyncio
-from collections.abc import Iterator
+import heapq
+import itertools
+import operator
+from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar, overload
 
 import msgspec
@@ -226,16 +229,26 @@ class Entry(msgspec.Struct, frozen=True):
         return f"{self.at:10.3f} {self.worker or '-':>4} {self.what}"
 
 
+_index = operator.attrgetter("index")
+
+
 class Log:
     """Everything that happened, in order, of all workers."""
 
-    def __init__(self) -> None:
+    def __init__(self, entries: Iterable[Entry] = ()) -> None:
         self.entries: list[Entry] = []
+        self._of_kind: dict[type[What], list[Entry]] = {}
+        for entry in entries:
+            self._add(entry)
 
     def note(self, worker: str, what: What, at: float | None = None) -> None:
         """Add a line."""
         now = asyncio.get_running_loop().time() if at is None else at
-        self.entries.append(Entry(len(self.entries), now, worker, what))
+        self._add(Entry(len(self.entries), now, worker, what))
+
+    def _add(self, entry: Entry) -> None:
+        self.entries.append(entry)
+        self._of_kind.setdefault(type(entry.what), []).append(entry)
 
     @overload
     def of(self, kind: type[Kind], /) -> "Iterator[tuple[Entry, Kind]]": ...
@@ -243,9 +256,9 @@ class Log:
     def of(self, *kinds: type[What]) -> "Iterator[tuple[Entry, Any]]": ...
     def of(self, *kinds: type[Any]) -> "Iterator[tuple[Entry, Any]]":
         """The lines of some kinds, with what they say."""
-        for entry in self.entries:
-            if isinstance(entry.what, kinds):
-                yield entry, entry.what
+        wanted = [entries for kind, entries in self._of_kind.items() if issubclass(kind, kinds)]
+        for entry in heapq.merge(*wanted, key=_index) if len(wanted) > 1 else itertools.chain(*wanted):
+            yield entry, entry.what
 
     def __str__(self) -> str:
         return "\n".join(map(str, self.entries))

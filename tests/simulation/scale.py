@@ -11,7 +11,8 @@ from tests.simulation.laws.liveness import soon_elsewhere, takeovers
 from tests.simulation.simulation import Simulation, simulated
 
 VICTIM = 17  # of those who joined neither first nor last
-JOIN_SECONDS, SETTLE_SECONDS, TAKEOVER_SECONDS = 0.1, 60.0, 40.0
+JOIN_SECONDS, TAKEOVER_SECONDS = 0.1, 40.0
+SETTLE_SECONDS, SETTLE_SECONDS_EACH = 50.0, 0.2  # of every worker: a round opens hand-offs for a tenth of the leases
 STILL_SECONDS = 15.0
 
 
@@ -22,7 +23,7 @@ def large(workers: int, shards: int) -> list[str]:
         for number in range(workers):
             fleet.join(f"w{number}", balance="lease_count", idle_read_interval_seconds=60.0)
             await asyncio.sleep(JOIN_SECONDS)
-        await asyncio.sleep(SETTLE_SECONDS)
+        await asyncio.sleep(SETTLE_SECONDS + SETTLE_SECONDS_EACH * workers)
         fleet.crash(f"w{VICTIM}")
         await asyncio.sleep(TAKEOVER_SECONDS)
 

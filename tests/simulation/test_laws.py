@@ -67,10 +67,8 @@ def sound() -> Log:
 
 
 def doctored(doctor: Doctor) -> History:
-    log = Log()
     told = doctor(list(sound().entries))
-    log.entries = [changed(entry, index=index) for index, entry in enumerate(told)]
-    return History(log)
+    return History(Log(changed(entry, index=index) for index, entry in enumerate(told)))
 
 
 def the_first(entries: list[Entry], is_it: Callable[[Entry], bool]) -> int:

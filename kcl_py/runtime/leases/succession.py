@@ -81,7 +81,7 @@ class Succession:
         while (heir := self._heirs.get(lease.key) or self._any_heir(lease)) is not None:
             if await may_receive(self._table, heir):
                 return heir
-            self._exclude(heir)
+            await self._exclude(heir)
         return None
 
     async def last_look(self) -> None:
@@ -144,12 +144,25 @@ class Succession:
         self._plan()
         return self._heirs.get(lease.key)
 
-    def _exclude(self, session: str) -> None:
-        """It left or died since: plan without it. What it owns is not ours to plan."""
+    async def _exclude(self, session: str) -> None:
+        """It left or died since: plan without it, and without all that did. What they own is not ours to plan."""
         assert self._fleet is not None
+        if all(worker.key != session for worker in self._fleet.workers):
+            return
+        gone = {session, *await self._gone()}
         self._fleet = msgspec.structs.replace(
             self._fleet,
-            workers=tuple(worker for worker in self._fleet.workers if worker.key != session),
-            leases=tuple(view for view in self._fleet.leases if view.owner != session),
+            workers=tuple(worker for worker in self._fleet.workers if worker.key not in gone),
+            leases=tuple(view for view in self._fleet.leases if view.owner not in gone),
         )
         self._plan()
+
+    async def _gone(self) -> set[str]:
+        """Where one has left many may have: a whole fleet that stops is not asked one by one."""
+        assert self._fleet is not None
+        keys = {worker.key for worker in self._fleet.workers}
+        try:
+            entries = await self._table.sessions(keys)
+        except TROUBLE:
+            return set()
+        return keys - {entry.key for entry in entries if not entry.is_revoked and not entry.is_leaving}

@@ -123,7 +123,7 @@ CATALOGUE = (
     ),
     by_law(
         "the first look is a minute late",
-        "kcl_py.runtime.rounds:Rounds._look",
+        "kcl_py.runtime.rounds:Rounds.look",
         "await self._wait_to_look(back_off(failures + 1) if failures else LOOK_SECONDS)",
         "await self._wait_to_look(6.0)",
         "leaving",
@@ -209,7 +209,7 @@ CATALOGUE = (
         "kcl_py.local.memory_lease_table:MemoryLeaseTable.write_session",
         "is_as_seen = entry is not None and _session_guard(entry) == _session_guard(before)",
         "is_as_seen = entry is not None",
-        "late_writes",
+        "slow_beats",
         "no_zombie",
     ),
     by_law(

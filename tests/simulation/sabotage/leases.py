@@ -115,7 +115,6 @@ CATALOGUE = (
         "late_writes",
         "forward_only",
         "guarded",
-        "only_by_the_holder",
     ),
     by_law(
         "a lost answer is taken for success",

@@ -9,7 +9,8 @@ CATALOGUE = (
         "kcl_py.core.lineage:Lineage.may_start",
         "for parent in lease.parent_shard_ids:",
         "for parent in lease.parent_shard_ids[:1]:",
-        "lifetime",
+        "merged",
+        "keys_in_order",
         "parents_first",
     ),
     by_law(
