@@ -24,8 +24,7 @@ from kcl_py.runtime.emitter import Emitter
 from kcl_py.runtime.in_parallel import in_parallel
 
 _FILTER_OF = {"LATEST": "AT_LATEST", "TRIM_HORIZON": "AT_TRIM_HORIZON", "AT_TIMESTAMP": "AT_TIMESTAMP"}
-_LIST_AGAIN = jittered(1.0, 30.0)
-_INCOMPLETE_LISTINGS_MAX = 6  # about half a minute
+_LIST_AGAIN, _INCOMPLETE_LISTINGS_MAX = jittered(1.0, 30.0), 6  # about half a minute
 WRITES_AT_ONCE = 4  # of the threads for rows: checkpoints go beside them
 
 
