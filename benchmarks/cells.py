@@ -9,6 +9,7 @@ from kcl_py.config import SETTINGS
 SHARDS = 4
 LARGE, LARGE_1KB, SMALL = of(10_000, 100), of(10_000, 1_000), of(10, 1_000)
 OURS = "kcl_py polling"
+PACED = "kcl_py polling at its pace"
 STOCK = "boto3 loop"
 
 _LOOPS = ("floor in C", STOCK, "boto3, timestamps free", "aioboto3 loop")
@@ -22,7 +23,7 @@ SIDE_BY_SIDE = (
 )
 IDLE = Cell(EMPTY, SHARDS, (STOCK, "aioboto3 loop", OURS))
 PACKED = Cell(AGGREGATED, 1, ("boto3 + aws-kinesis-agg", OURS))
-LAG = tuple(Cell(body, 8, ("aioboto3 loop", OURS)) for body in (LARGE, LARGE_1KB))
+LAG = (Cell(LARGE, 8, ("aioboto3 loop", OURS, PACED)), Cell(LARGE_1KB, 8, ("aioboto3 loop", OURS)))
 
 LATENCY = {"polling": "async"} | ({"fan-out": "fan-out"} if _HAS_FAN_OUT else {})
 """Kinds of reading, and the mode of the program that measures them."""

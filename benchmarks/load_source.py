@@ -7,6 +7,7 @@ import ipaddress
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from benchmarks import bodies
-from benchmarks.environment import ROOT, TOOLS, built
+from benchmarks.environment import ROOT, built
 
 
 class Endpoints(msgspec.Struct, frozen=True):
@@ -53,13 +54,15 @@ class Endpoints(msgspec.Struct, frozen=True):
 @contextmanager
 def serving() -> Iterator[Endpoints]:
     """Serve the canned Kinesis and a local DynamoDB until the block is left."""
-    program, folder = built("source"), TOOLS / "bodies"
-    bodies.write(folder)
-    certificate, key = _certificate(TOOLS)
-    with _process(program, folder, certificate, key) as source, local() as exports:
-        assert source.stdout is not None
-        plain, tls = source.stdout.readline().split()
-        yield Endpoints(int(plain), int(tls), exports["AWS_ENDPOINT_URL_DYNAMODB"], certificate, folder)
+    program = built("source")
+    with tempfile.TemporaryDirectory() as home:
+        folder = Path(home) / "bodies"
+        bodies.write(folder)
+        certificate, key = _certificate(Path(home))
+        with _process(program, folder, certificate, key) as source, local() as exports:
+            assert source.stdout is not None
+            plain, tls = source.stdout.readline().split()
+            yield Endpoints(int(plain), int(tls), exports["AWS_ENDPOINT_URL_DYNAMODB"], certificate, folder)
 
 
 @contextmanager

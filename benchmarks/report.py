@@ -6,7 +6,7 @@ import os
 import platform
 import re
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from benchmarks.bodies import Body
-from benchmarks.cells import LAG_SECONDS_MAX, OURS, STOCK, TARGETS, USER_RECORDS_PER_SECOND_MIN
+from benchmarks.cells import LAG_SECONDS_MAX, OURS, PACED, STOCK, TARGETS, USER_RECORDS_PER_SECOND_MIN
 from benchmarks.environment import ROOT
 from benchmarks.rounds import Outcome
 
@@ -108,7 +108,7 @@ def _calls(results: Results) -> str:
 
 def _targets(results: Results) -> str:
     outcomes = {outcome.cell: outcome for outcome in results.side_by_side}
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for target in TARGETS:
         outcome = outcomes[target.cell]
         ratios, ratio = outcome.ratios(OURS, target.against), outcome.ratio(OURS, target.against)
@@ -116,16 +116,22 @@ def _targets(results: Results) -> str:
         measured = f"{ratio:.3g}x ({ratios[0]:.3g} to {ratios[-1]:.3g})"
         marks = f"{target.wanted:g}x ({target.gate:g}x)"
         rows.append((target.against, _title(target.cell.body), measured, marks, verdict))
-    for outcome in results.lag:
-        lag, of_stock = outcome.lag_p99_seconds(OURS) * 1_000, outcome.lag_p99_seconds("aioboto3 loop") * 1_000
-        verdict = "met" if lag < LAG_SECONDS_MAX * 1_000 else "**not met**"
-        measured = f"{lag:.0f} ms against {of_stock:.0f} ms"
-        what = f"8 shards of {_title(outcome.cell.body)}"
-        rows.append(("event-loop lag p99, aioboto3 loop", what, measured, "25 ms", verdict))
+    rows += _lags(results.lag)
     speed = results.user_records_per_second / 1e6
     verdict = "met" if speed >= USER_RECORDS_PER_SECOND_MIN / 1e6 else "**not met**"
     rows.append(("KPL user records per second of CPU", "100 B, in memory", f"{speed:.2g} M", "1.5 M", verdict))
     return _table(("against", "page", "measured", "target (gate)", ""), rows)
+
+
+def _lags(outcomes: Iterable[Outcome]) -> Iterator[tuple[str, ...]]:
+    for outcome in outcomes:
+        stock, *ours = outcome.cell.clients
+        of_stock = outcome.lag_p99_seconds(stock) * 1_000
+        for client in ours:
+            lag = outcome.lag_p99_seconds(client) * 1_000
+            verdict = "met" if lag < LAG_SECONDS_MAX * 1_000 else "**not met**"
+            what = f"8 shards of {_title(outcome.cell.body)}{', at the real pace' if client == PACED else ''}"
+            yield f"event-loop lag p99, {stock}", what, f"{lag:.0f} ms against {of_stock:.0f} ms", "25 ms", verdict
 
 
 def _others(results: Results) -> str:

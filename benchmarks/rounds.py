@@ -165,6 +165,7 @@ CLIENTS: dict[str, Command] = {
     "kclpy child": lambda _cell, _endpoints, seconds: (peers(), "-m", "benchmarks.clients.kclpy_child", seconds),
     "kcl_py polling": _program("ours", "async"),
     "kcl_py polling, sync processor": _program("ours", "sync"),
+    "kcl_py polling at its pace": _program("ours", "paced"),
     "kcl_py fan-out": _program("ours", "fan-out"),
 }
 """How each client is started."""
