@@ -28,7 +28,18 @@ MODULE_LINES_MAX = 300
 FUNCTION_LINES_MAX = 40
 README_LINES_MAX = 120
 NAMES_THAT_NAME_NOTHING = {"utils", "util", "helpers", "helper", "common", "base", "manager", "impl", "misc"}
-COMMANDS = ((), ("run",), ("demo",), ("leases",), ("local",), ("put",), ("tail",), ("policy",))
+COMMANDS = (
+    (),
+    ("run",),
+    ("demo",),
+    ("leases",),
+    ("consumers", "list"),
+    ("consumers", "deregister"),
+    ("local",),
+    ("put",),
+    ("tail",),
+    ("policy",),
+)
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 CATCH_EVERYTHING = {

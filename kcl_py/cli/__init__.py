@@ -14,7 +14,7 @@ from kcl_py.cli.options import IS_VERBOSE
 from kcl_py.errors import KclError
 from kcl_py.printable import printable
 
-_COMMANDS = ("demo", "run", "leases", "local", "put", "tail", "policy")
+_COMMANDS = ("demo", "run", "leases", "consumers", "local", "put", "tail", "policy")
 _EXIT_CODES = """\b
 Exit codes:
   0    done, or stopped as asked
