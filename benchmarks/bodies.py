@@ -25,6 +25,7 @@ class Body(msgspec.Struct, frozen=True):
     records: int
     size_bytes: int  # of one payload; of one user record's in an aggregate
     aggregated: int = 1  # user records in one record
+    sharing_key: int = 1  # of them, how many have one partition key
 
     @property
     def user_records(self) -> int:
@@ -60,7 +61,8 @@ class Body(msgspec.Struct, frozen=True):
         """Random bytes, or an aggregate of some."""
         if self.aggregated == 1:
             return os.urandom(self.size_bytes)
-        return packed([UserRecord(f"customer-{i:06d}", os.urandom(self.size_bytes)) for i in range(self.aggregated)])
+        keys = [f"customer-{index // self.sharing_key:06d}" for index in range(self.aggregated)]
+        return packed([UserRecord(key, os.urandom(self.size_bytes)) for key in keys])
 
 
 def of(records: int, size_bytes: int) -> Body:

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import os
 import sys
+from typing import Any
 
 from benchmarks.clients.heartbeat import Heartbeat
 from benchmarks.clients.tally import WARM_UP, Tally
@@ -38,12 +39,10 @@ def _count_calls(*, is_paced: bool) -> None:
 
 def config_of(stream: str, mode: str) -> Config:
     """Defaults, in a lease table that nobody had before."""
-    application = f"bench-{os.getpid()}"
-    return Config(stream=stream, application=application) if mode != "fan-out" else _fan_out(stream, application)
-
-
-def _fan_out(_stream: str, _application: str) -> Config:
-    raise SystemExit("this version has no fan-out")
+    settings: dict[str, Any] = {"stream": stream, "application": f"bench-{os.getpid()}"}
+    if mode == "fan-out":
+        settings |= {"fan_out": True, "fan_out_fallback": False}
+    return Config(**settings)
 
 
 class _Async(RecordProcessor):
