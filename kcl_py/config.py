@@ -179,6 +179,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = "weight"
 
+    foreign_user_records: Annotated[
+        Literal["deliver", "drop"],
+        Setting(form=choice("deliver", "drop"), reason="KPL user records of another shard; what is dropped is told."),
+    ] = "deliver"
+
     # -- when the processor raises, or hangs
 
     retry_attempts: Annotated[
@@ -187,12 +192,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     ] = 5
     retry_backoff_max_seconds: Annotated[
         float,
-        Setting(
-            form=DURATION,
-            minimum=0.1,
-            maximum=3600,
-            reason="The longest pause between two of those attempts; pauses double up to it.",
-        ),
+        Setting(form=DURATION, minimum=0.1, maximum=3600, reason="The longest pause between two attempts; they grow."),
     ] = 30.0
     retry_stopped_seconds: Annotated[
         float,

@@ -88,6 +88,20 @@ class MalformedAggregate(ShardEvent, frozen=True, kw_only=True):
     reason: str
 
 
+class ForeignRecordsDropped(ShardEvent, frozen=True, kw_only=True):
+    """A gap by choice: user records that belong to another shard were not delivered (`foreign_user_records = "drop"`).
+
+    Attributes:
+        first: the place of the first of them.
+        last: the place of the last; others between the two may have been delivered.
+    """
+
+    level: Level = "warning"
+    first: str
+    last: str
+    records: int
+
+
 class CheckpointOverdue(ShardEvent, frozen=True, kw_only=True):
     """A processor with manual checkpoints has many records delivered and none checkpointed."""
 

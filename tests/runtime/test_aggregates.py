@@ -1,11 +1,12 @@
 """KPL aggregates on their way through the worker."""
 
 import asyncio
+import hashlib
 
 from kcl_py.core.batch import RecordBatch
 from kcl_py.core.checkpoint import Checkpoint
 from kcl_py.core.record import Record
-from kcl_py.events import MalformedAggregate
+from kcl_py.events import ForeignRecordsDropped, MalformedAggregate
 from kcl_py.processor import Checkpointer
 from kcl_py.runtime.data.batches import BATCH_RECORDS_MAX
 from tests.core.kpl_aggregator import UserRecord, packed
@@ -68,6 +69,64 @@ def test_a_malformed_aggregate_is_delivered_raw_flagged_and_told_of():
         await worker.drain()
 
     run(story())
+
+
+LOWER, UPPER = "0", str(2**127)  # explicit hash keys of the two shards of a stream
+BEFORE_A_RESHARD = [
+    UserRecord("k", b"upper first", UPPER),
+    UserRecord("k", b"lower", LOWER),
+    UserRecord("k", b"upper between", UPPER),
+    UserRecord("k", b"lower again", LOWER),
+    UserRecord("k", b"upper last", UPPER),
+]
+
+
+def delivered_by_the_lower_shard(policy: str) -> tuple[list[tuple[bytes, bool]], list[ForeignRecordsDropped]]:
+    """What a worker delivers of such an aggregate and one that is all foreign, and what it says to have dropped."""
+    got: list[tuple[bytes, bool]] = []
+
+    class Keeping(Recording):
+        async def process_records(self, records: RecordBatch, checkpointer: Checkpointer) -> None:
+            got.extend((record.data, record.outside_hash_range) for record in records)
+
+    async def story() -> list[ForeignRecordsDropped]:
+        site = Site(shards=2)
+        site.put_data(b"plain", LOWER_KEY)
+        site.put_data(packed(BEFORE_A_RESHARD), LOWER_KEY)
+        await asyncio.sleep(1)
+        worker = BenchWorker(site, Keeping, foreign_user_records=policy)
+        await asyncio.sleep(5)
+        site.put_data(packed([UserRecord("k", b"all foreign", UPPER)]), LOWER_KEY)
+        await asyncio.sleep(5)
+        await worker.drain()
+        return worker.seen(ForeignRecordsDropped)
+
+    return got, run(story())
+
+
+LOWER_KEY = next(key for key in map(str, range(9)) if hashlib.md5(key.encode()).digest()[0] < 0x80)
+
+
+def test_user_records_of_another_shard_are_delivered_and_flagged():
+    got, dropped = delivered_by_the_lower_shard("deliver")
+    assert got == [
+        (b"plain", False),
+        (b"upper first", True),
+        (b"lower", False),
+        (b"upper between", True),
+        (b"lower again", False),
+        (b"upper last", True),
+        (b"all foreign", True),
+    ]
+    assert dropped == []
+
+
+def test_those_that_are_dropped_on_request_are_a_gap_that_is_told():
+    got, dropped = delivered_by_the_lower_shard("drop")
+    assert got == [(b"plain", False), (b"lower", False), (b"lower again", False)]
+    assert [event.records for event in dropped] == [3, 1]
+    assert (dropped[0].first[-2:], dropped[0].last[-2:]) == ("/0", "/4")
+    assert all(event.level == "warning" for event in dropped)
 
 
 def test_a_huge_aggregate_comes_in_batches_and_every_one_of_them_can_be_checkpointed():

@@ -1,14 +1,18 @@
-"""From the pages of a shard to its processor's batches: aggregates unpacked, what the checkpoint covers left out."""
+"""From the pages of a shard to its processor's batches: aggregates unpacked, what the checkpoint covers left out.
+
+A page without aggregates becomes one batch and is not looked into.
+"""
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 
+from kcl_py.config import Config
 from kcl_py.core import aggregation
 from kcl_py.core.batch import RecordBatch
 from kcl_py.core.checkpoint import Checkpoint
 from kcl_py.core.lease import Lease
 from kcl_py.core.record import Record
-from kcl_py.events import MalformedAggregate
+from kcl_py.events import ForeignRecordsDropped, MalformedAggregate
 from kcl_py.interfaces import Page
 from kcl_py.runtime.emitter import Emitter
 
@@ -18,9 +22,10 @@ BATCH_RECORDS_MAX = 10_000  # user records in one call; an aggregate may hold ma
 class Batches:
     """Those of one epoch."""
 
-    def __init__(self, lease: Lease, stream: str, emit: Emitter) -> None:
+    def __init__(self, lease: Lease, config: Config, emit: Emitter) -> None:
         self._lease = lease
-        self._stream = stream
+        self._stream = config.stream_name
+        self._drops_foreign = config.foreign_user_records == "drop"
         self._emit = emit
 
     def of(self, page: Page) -> Iterator[RecordBatch]:
@@ -30,6 +35,8 @@ class Batches:
                 page.records, self._lease.hash_range, self._report_malformed, at_most=BATCH_RECORDS_MAX
             )
         )
+        if self._drops_foreign:
+            chunks = self._without_foreign(chunks)
         chunk = next(chunks, None)
         while chunk is not None:
             following = next(chunks, None)
@@ -51,6 +58,18 @@ class Batches:
                 chunk = chunk[bisect_right(chunk, start, key=Checkpoint.at) :]
             if chunk:
                 yield chunk
+
+    def _without_foreign(self, chunks: Iterator[Sequence[Record]]) -> Iterator[Sequence[Record]]:
+        for chunk in chunks:
+            foreign = [record for record in chunk if record.outside_hash_range]
+            own = [record for record in chunk if not record.outside_hash_range] if foreign else chunk
+            if foreign:
+                first, last = str(Checkpoint.at(foreign[0])), str(Checkpoint.at(foreign[-1]))
+                self._emit(
+                    ForeignRecordsDropped(shard_id=self._lease.key, first=first, last=last, records=len(foreign))
+                )
+            if own:
+                yield own
 
     def _report_malformed(self, record: Record, reason: str) -> None:
         self._emit(MalformedAggregate(shard_id=self._lease.key, sequence_number=record.sequence_number, reason=reason))

@@ -44,7 +44,7 @@ class ShardConsumer:
         self.pulse = Pulse()
         self._line = EpochLine(place.line, lease, self.pulse)
         self._attendant = Attendant(lease.key, place, self.pulse)
-        self._batches = Batches(lease, place.config.stream_name, place.emit)
+        self._batches = Batches(lease, place.config, place.emit)
         self._buffer = PageBuffer(place.budget)
         self._ending: Ending | None = None
         self._children: tuple[ChildShard, ...] = ()

@@ -33,8 +33,8 @@ CATALOGUE = (
     by_law(
         "a read goes on after the checkpointed aggregate",
         "kcl_py.runtime.data.batches:Batches._after_checkpoint",
-        "if Checkpoint.at(record) > start:",
-        "if int(record.sequence_number) > int(start.sequence_number):",
+        "chunk = chunk[bisect_right(chunk, start, key=Checkpoint.at) :]",
+        "chunk = [record for record in chunk if int(record.sequence_number) > int(start.sequence_number)]",
         "aggregates",
         "complete",
         "in_order",
