@@ -10,7 +10,7 @@ from aiobotocore.config import AioConfig
 
 from kcl_py import endpoint, stream_names
 from kcl_py._version import __version__
-from kcl_py.aws import event_stream, get_records
+from kcl_py.aws import direct_reads, event_stream, get_records
 from kcl_py.aws import region as regions
 from kcl_py.aws.async_session import Session, async_session
 from kcl_py.aws.calls import Calls, MalformedAnswer, OnRetry
@@ -35,6 +35,7 @@ class Connection:
         deadline_seconds: see `Calls`.
         patience_seconds: see `Calls`.
         on_retry: see `Calls`.
+        reads_directly: see `DirectReads`; False sends every request through the SDK's own client.
 
     Raises:
         ConfigError: `stream` is neither a name nor an ARN.
@@ -53,6 +54,7 @@ class Connection:
         deadline_seconds: float = 30.0,
         patience_seconds: float = 60.0,
         on_retry: OnRetry | None = None,
+        reads_directly: bool = True,
     ) -> None:
         stream_names.check(stream)
         self.stream_name = stream_names.name_of(stream)
@@ -72,6 +74,8 @@ class Connection:
         self._stack = AsyncExitStack()
         self._opening = asyncio.Lock()
         self._client: Any = None
+        self._reads_directly = reads_directly
+        self._direct: direct_reads.DirectReads | None = None
         self._is_closed = False
 
     async def once(self, operation: str, parameters: dict[str, Any], read: Callable[[dict[str, Any]], T]) -> T:
@@ -117,7 +121,8 @@ class Connection:
 
     async def _answered(self, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
         client = self._client or await self._opened()
-        send = getattr(client, _METHODS[operation])
+        direct = self._direct if operation == direct_reads.OPERATION else None
+        send = direct.read if direct is not None and direct.are_possible else getattr(client, _METHODS[operation])
         try:
             answer: dict[str, Any] = await send(**parameters)
         except _WRONG_SHAPE as error:
@@ -143,6 +148,8 @@ class Connection:
                 )
                 client.meta.events.register(get_records.BEFORE_PARSE, get_records.decode)
                 client.meta.events.register(event_stream.BEFORE_PARSE, event_stream.take)
+                if self._reads_directly:
+                    self._direct = direct_reads.DirectReads(client)
                 self._client = client
             return self._client
 

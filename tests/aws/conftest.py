@@ -13,12 +13,14 @@ from tests.aws.gate import Gate
 from tests.aws.kinesis_answers import summary
 from tests.aws.scripted_dynamodb import Door, ScriptedDynamoDB
 from tests.aws.scripted_kinesis import ScriptedKinesis, connected, says, scripted_kinesis
+from tests.unmocked import builtin_handlers
 
 
 @pytest.fixture
 def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedKinesis]:
     """A Kinesis whose every answer is scripted."""
     monkeypatch.setattr("kcl_py.aws.calls._PAUSE", lambda attempt: 0.0)
+    monkeypatch.setattr("botocore.handlers.BUILTIN_HANDLERS", builtin_handlers())
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     with scripted_kinesis() as scripted:

@@ -1,5 +1,6 @@
 """Opening and reading a shard, against scripted answers."""
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from kcl_py.errors import (
 from tests.aws.kinesis_answers import FULL, ITERATOR, SHARD, number_of, page, record
 from tests.aws.scripted_kinesis import (
     ScriptedKinesis,
+    connected,
     hangs_up,
     refuses,
     says,
@@ -27,6 +29,20 @@ from tests.aws.scripted_kinesis import (
 )
 
 RESHARDING = ReadFrom("AT_SEQUENCE_NUMBER", sequence_number="21")
+
+
+@pytest.fixture(params=["through the SDK's client", "directly"])
+async def stream(request: pytest.FixtureRequest, service: ScriptedKinesis) -> AsyncIterator[KinesisStream]:
+    """A door that reads in either way: both answer alike, and fail alike."""
+    door = connected(service, reads_directly=request.param == "directly")
+    if request.param == "directly":
+        service.will("GetRecords", says(page()))
+        await door.read(ITERATOR, 1)  # the pattern of the following ones
+        assert (direct := door._connection._direct) is not None
+        assert direct.are_possible
+        service.requests.clear()
+    yield door
+    await door.close()
 
 
 @pytest.mark.parametrize(

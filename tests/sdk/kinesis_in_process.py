@@ -4,6 +4,7 @@ import asyncio
 import copy
 import functools
 from typing import Any, cast
+from unittest import mock
 
 import aioboto3
 from aiobotocore.awsrequest import AioAWSResponse
@@ -17,8 +18,10 @@ from kcl_py.local.doors import loop_clock_ms
 from kcl_py.local.kinesis_model import KinesisModel
 from kcl_py.local.kinesis_server import KinesisServer
 from tests.sdk.wire import NOWHERE, Answer, Wire
+from tests.unmocked import builtin_handlers
 
-_CORE = AioSession()  # reads the services' descriptions, which takes a while, once
+with mock.patch("botocore.handlers.BUILTIN_HANDLERS", builtin_handlers()):
+    _CORE = AioSession()  # reads the services' descriptions, which takes a while, once
 _CORE.set_credentials("AKIATEST", "secret")
 
 

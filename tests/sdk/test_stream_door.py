@@ -130,19 +130,22 @@ async def refused(call: Callable[[], Awaitable[object]], expected: type[ServiceE
     return answer
 
 
+@pytest.mark.parametrize("reads_directly", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_page_is_read_once_and_may_be_read_again(kind: Kind, monkeypatch: pytest.MonkeyPatch):
+def test_a_page_is_read_once_and_may_be_read_again(kind: Kind, reads_directly: bool, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "5")
     monkeypatch.setenv("AWS_RETRY_MODE", "adaptive")
 
     async def story():
         site = Site()
-        door = site.kinesis.door(STREAM)
+        door = site.kinesis.door(STREAM, reads_directly=reads_directly)
         shards = await door.list_shards()
         (shard_id,) = [shard.shard_id for shard in shards if (await read_all(door, shard.shard_id)).records]
         iterator = await door.open(shard_id, START)
         undisturbed = await door.read(iterator, 100)
         assert [record.data for record in undisturbed.records] == site.stored()
+        direct = door._connection._direct
+        assert reads_directly is (direct is not None and direct.are_possible)
         await asyncio.sleep(1)
         site.wire.faults.append(Fault(kind=kind, operations=frozenset({"GetRecords"})))
         began = asyncio.get_running_loop().time()
