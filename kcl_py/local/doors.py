@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import NoReturn, TypeVar
 
 from kcl_py.core.position import ReadFrom
@@ -154,6 +155,7 @@ def _seconds(timestamp_ms: int | None) -> float | None:
     return None if timestamp_ms is None else timestamp_ms / 1_000
 
 
+@lru_cache(maxsize=100_000)  # a thousand simulated workers hold one listing, not a thousand
 def _shard_of(shard: answers.Shard) -> Shard:
     return Shard(
         shard_id=shard.shard_id,
