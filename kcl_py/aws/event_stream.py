@@ -61,7 +61,7 @@ class Frames:
     """The frames of one answer, their checksums checked.
 
     Nothing is read from the connection that nobody has asked for: what the service sends meanwhile fills aiohttp's
-    buffer of some 128 KB, then the socket's, and then the service waits. So at most one frame is in memory here.
+    buffer of 128 KB to 512 KB, then the socket's, and then the service waits. So at most one frame is in memory here.
     """
 
     def __init__(self, body: Body) -> None:

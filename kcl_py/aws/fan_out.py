@@ -150,7 +150,10 @@ class KinesisFanOut:
 
     async def _registered(self, consumer_name: str) -> StreamConsumer:
         parameters = {"StreamARN": await self._stream_arn(), "ConsumerName": consumer_name}
-        return await self._connection.once("RegisterStreamConsumer", parameters, _registration)
+        try:
+            return await self._connection.once("RegisterStreamConsumer", parameters, _registration)
+        except Throttled as error:  # the service has the same code for a quota
+            raise Throttled(f"{error}, or {self._resource} has as many consumers as it may") from None
 
     async def _stream_arn(self) -> str:
         if self._arn is None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from kcl_py.interfaces import FanOut, StreamConsumer
 
 T = TypeVar("T")
+_CONSUMER = re.compile(r"[a-zA-Z0-9_.-]{1,128}")  # the API reference's pattern
 
 
 @click.group("consumers", short_help="List or deregister enhanced fan-out consumers.")
@@ -71,6 +73,8 @@ def deregister_command(consumer: str, stream: str | None, *, is_meant: bool, is_
     kinesis:DescribeStreamSummary unless the stream is given by its ARN.
     """
     name = _given(stream)
+    if not _CONSUMER.fullmatch(consumer):
+        raise click.BadParameter("expected 1 to 128 letters, digits, _ . or -", param_hint="CONSUMER")
     if not is_meant:
         raise click.UsageError(
             f"consumer {consumer} of stream {name} is not deregistered without --yes: all subscriptions through it end"

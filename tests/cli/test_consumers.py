@@ -84,6 +84,7 @@ def test_nothing_is_deregistered_that_was_not_meant(shell: Shell, kinesis: Local
         (("list",), 2, "--stream"),
         (("list", "--stream", "two words"), 2, "expected a stream's name or ARN"),
         (("deregister", "--stream", "orders", "--yes"), 2, "CONSUMER"),
+        (("deregister", "two words", "--stream", "orders", "--yes"), 2, "expected 1 to 128 letters"),
         (("register",), 2, "register"),
     ],
 )
