@@ -120,6 +120,20 @@ def test_a_large_wish_that_is_taken_back_lets_the_smaller_ones_behind_it_pass():
     run(story())
 
 
+def test_after_an_empty_page_no_more_is_reserved_than_a_second_of_writes():
+    async def story():
+        budget = ByteBudget(50_000_000)
+        buffer = PageBuffer(budget)
+        buffer.put(page(9_000_000), await buffer.reserve())
+        await buffer.get()
+        assert await buffer.reserve() == 9_000_000
+        buffer.put(Page(records=[], next_iterator="next"), 9_000_000)
+        assert await buffer.reserve() == 2**20
+        buffer.release_all()
+
+    run(story())
+
+
 def test_closing_wakes_the_consumer_and_drops_what_was_read_ahead():
     async def story():
         budget = ByteBudget(1_000)

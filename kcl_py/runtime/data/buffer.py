@@ -9,7 +9,7 @@ import msgspec
 from kcl_py.interfaces import Page
 
 PAGES_MAX = 2  # for one shard: one in the processor's hands and one ready keep it busy
-_FIRST_PAGE_BYTES = 1 << 20  # what a page is taken to weigh before one was seen
+_FIRST_PAGE_BYTES = 1 << 20  # what a page is taken to weigh before one was seen: a second's worth of a shard's writes
 
 
 class _Turn(msgspec.Struct, eq=False):
@@ -97,6 +97,8 @@ class PageBuffer:
     def put(self, page: Page, reserved: int) -> None:
         """Queue a page in place of its reservation, unless it tells nothing."""
         if self._is_closed or not (page.records or page.next_iterator is None):
+            # who reads on at the tip is not kept waiting for the room that its catching up took
+            self._expected_bytes = min(self._expected_bytes, _FIRST_PAGE_BYTES)
             self._budget.release(reserved)
             return
         weight = _weight(page)
