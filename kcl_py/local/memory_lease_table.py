@@ -10,6 +10,7 @@ from kcl_py.core.lease import Change, Lease
 from kcl_py.core.session import Session, is_native_owner
 from kcl_py.core.table import OddRow, TableSnapshot
 from kcl_py.errors import ConditionFailed, RowUnreadable, TableMissing
+from kcl_py.local.lease_rows import LeaseRows
 
 LOCK_KEY = "Leader"
 
@@ -34,7 +35,7 @@ class MemoryLeaseTable:
         self._create_table = create_table
         self._exists = exists
         self._incarnation = int(exists)
-        self._leases: dict[str, Lease] = {}
+        self._leases = LeaseRows()
         self._sessions: dict[str, Session] = {}
         self._leader_lock: LeaderLock | None = None
         self._lock = threading.Lock()  # held for an operation, never across an await
@@ -75,7 +76,7 @@ class MemoryLeaseTable:
         """See `LeaseTable.lease_keys_of`; this one is never stale."""
         with self._lock:
             self._check_exists()
-            return tuple(sorted(key for key, lease in self._leases.items() if lease.owner == owner))
+            return self._leases.keys_of(owner)
 
     async def create(self, lease: Lease) -> bool:
         """See `LeaseTable.create`."""
