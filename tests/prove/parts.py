@@ -1,10 +1,13 @@
 """What is run beside the random lives: the suite, the searches, the cuts, the sabotage, and one very large fleet."""
 
+import functools
+import os
 import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.prove.page import Part
@@ -14,13 +17,10 @@ CRASH_SEEDS = 2
 
 
 def long_parts() -> Iterator[Part]:
-    """Everything."""
+    """Everything; what keeps one core busy runs beside the like of it."""
     yield suite()
-    yield sabotage()
-    yield _ran("the lease row, exhaustively", "-m", "tests.exhaustive", "--long")
-    for seed in range(1, 1 + CRASH_SEEDS):
-        yield _ran(f"a crash at every await, seed {seed}", "-m", "tests.crash_points", "--all", "--seed", str(seed))
-    yield _ran("1,000 workers and 10,000 shards", "-m", "tests.simulation.scale", "1000", "10000")
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        yield from pool.map(lambda part: part(), _ONE_CORE_EACH)
 
 
 def suite() -> Part:
@@ -31,6 +31,26 @@ def suite() -> Part:
 def sabotage() -> Part:
     """Shipped code with one thing wrong, many times over."""
     return _ran("sabotage", "-m", "tests.simulation.sabotage")
+
+
+def _exhaustive() -> Part:
+    return _ran("the lease row, exhaustively", "-m", "tests.exhaustive", "--long")
+
+
+def _crash_points(seed: int) -> Part:
+    return _ran(f"a crash at every await, seed {seed}", "-m", "tests.crash_points", "--all", "--seed", str(seed))
+
+
+def _very_large() -> Part:
+    return _ran("1,000 workers and 10,000 shards", "-m", "tests.simulation.scale", "1000", "10000")
+
+
+_ONE_CORE_EACH: tuple[Callable[[], Part], ...] = (
+    sabotage,
+    _very_large,
+    *(functools.partial(_crash_points, seed) for seed in range(1, 1 + CRASH_SEEDS)),
+    _exhaustive,
+)
 
 
 def _ran(name: str, *arguments: str) -> Part:
