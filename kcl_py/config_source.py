@@ -50,6 +50,31 @@ def sources(
     return found
 
 
+def given(found: Iterable[Source], settings: Mapping[str, Setting]) -> dict[str, Any]:
+    """What those places say, by name in Python.
+
+    Args:
+        found: the places, the strongest first.
+        settings: every setting by its name in Python.
+
+    Raises:
+        ConfigError: a value has the wrong form, or one that is required is missing.
+    """
+    by_key = {setting.key: (name, setting) for name, setting in settings.items()}
+    values: dict[str, Any] = {}
+    for source in found:
+        for key, raw in source.values.items():
+            name, setting = by_key[key]
+            read = setting.read(raw, source.place(setting))  # also where a stronger place says otherwise: it is wrong
+            values.setdefault(name, read)
+    for name, setting in settings.items():
+        if setting.is_required and name not in values:
+            raise ConfigError(
+                f"no {setting.key} is given; use {setting.option}, {setting.variable}, or {setting.key} = … in kcl.toml"
+            )
+    return values
+
+
 def _of_environment(env: Mapping[str, str], keys: Collection[str]) -> dict[str, object]:
     values: dict[str, object] = {}
     for variable, value in env.items():

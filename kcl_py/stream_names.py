@@ -21,6 +21,17 @@ def check(stream: str, where: str = "stream") -> None:
         raise ConfigError(f"{where} is {quoted(stream)}; expected a stream's name or ARN")
 
 
+def check_consumer(name: str, application: str) -> None:
+    """Refuse what cannot name a fan-out consumer, which has the form of a stream's name.
+
+    Raises:
+        ConfigError: says which setting it comes from, and what is expected.
+    """
+    if not is_name(name):
+        whose = "application, which names the fan-out consumer too," if name == application else "fan_out_consumer"
+        raise ConfigError(f"{whose} is {quoted(name)}; expected 1 to 128 of A-Z, a-z, 0-9, '.', '-' and '_'")
+
+
 def is_name(text: str) -> bool:
     """True for what may be a stream's name."""
     return not is_arn(text) and _NAME_OR_ARN.fullmatch(text) is not None

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from kcl_py import host, stream_names
 from kcl_py.aws.connection import Connection
+from kcl_py.aws.fan_out import KinesisFanOut, connection_for_pages
 from kcl_py.aws.kinesis import KinesisStream
 from kcl_py.aws.lease_table import DynamoDBLeaseTable
 from kcl_py.aws.table_life import TableOptions
@@ -21,6 +22,7 @@ from kcl_py.processor import ProcessorFactory, is_async
 from kcl_py.runtime.data.buffer import ByteBudget
 from kcl_py.runtime.data.data_plane import DataPlane
 from kcl_py.runtime.data.deadline import Deadline
+from kcl_py.runtime.data.registration import Registration
 from kcl_py.runtime.data.workplace import Workplace
 from kcl_py.runtime.emitter import Emitter
 from kcl_py.runtime.keeper import Keeper
@@ -162,6 +164,7 @@ class Worker:
         self._mailbox = mailbox
         line = KeeperLine(mailbox)
         self._stream = self._open_stream()
+        self._fan_out = KinesisFanOut(connection_for_pages(**self._way_to_stream())) if config.fan_out else None
         place = Workplace(
             config=config,
             stream=self._stream,
@@ -172,6 +175,9 @@ class Worker:
             emit=self._emit,
             clock=host.boottime,
             has_read=asyncio.Event(),
+            registration=Registration(self._fan_out, config.fan_out_consumer, emit=self._emit)
+            if self._fan_out is not None
+            else None,
         )
         self._data_plane = DataPlane(place, mailbox)
         self._keeper = KeeperThread(
@@ -206,6 +212,8 @@ class Worker:
         await asyncio.sleep(0)  # what the keeper said last is heard
         await self._data_plane.close()
         await self._stream.close()
+        if self._fan_out is not None:
+            await self._fan_out.close()
         self._emit(WorkerStopped())
 
     def _make_keeper(self, table: LeaseTable, stream: Stream) -> Keeper:
@@ -230,17 +238,18 @@ class Worker:
         )
 
     def _open_stream(self) -> Stream:
+        return KinesisStream(Connection(**self._way_to_stream()))
+
+    def _way_to_stream(self) -> dict[str, Any]:
         config = self._config
-        return KinesisStream(
-            Connection(
-                config.stream,
-                session=self._session,
-                region=config.region,
-                endpoint_url=config.endpoint_url,
-                is_plain_http_allowed=config.allow_plain_http,
-                on_retry=self._note_trouble,
-            )
-        )
+        return {
+            "stream": config.stream,
+            "session": self._session,
+            "region": config.region,
+            "endpoint_url": config.endpoint_url,
+            "is_plain_http_allowed": config.allow_plain_http,
+            "on_retry": self._note_trouble,
+        }
 
     def _open_table(self) -> LeaseTable:
         config = self._config

@@ -9,6 +9,7 @@ from kcl_py.events.event import (
     Listener,
     ShardEvent,
 )
+from kcl_py.events.fan_out import ConsumerDeleted, ConsumerRegistered, FanOutInterrupted, FanOutResumed
 from kcl_py.events.fleet import (
     DeliveryPaused,
     DeliveryResumed,
@@ -66,10 +67,14 @@ __all__ = [
     "BatchDone",
     "CheckpointOverdue",
     "CheckpointWritten",
+    "ConsumerDeleted",
+    "ConsumerRegistered",
     "DeliveryPaused",
     "DeliveryResumed",
     "Event",
     "EventLoopBlocked",
+    "FanOutInterrupted",
+    "FanOutResumed",
     "ForeignRecordsDropped",
     "HandOffBegun",
     "HandOffCalledOff",

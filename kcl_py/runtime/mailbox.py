@@ -92,6 +92,10 @@ class ConfirmEnd(msgspec.Struct, frozen=True):
     """The service gave no next iterator and no children. Answered with the children, or None if the shard is open."""
 
 
+class VerifyLease(msgspec.Struct, frozen=True):
+    """Somebody else reads the shard: answered once its row was read and is still ours."""
+
+
 class EndShard(msgspec.Struct, frozen=True):
     """Every record of the shard is done."""
 
@@ -120,7 +124,16 @@ class Closed(msgspec.Struct, frozen=True):
 
 
 Matter = (
-    SaveCheckpoint | PrepareCheckpoint | NoteCaughtUp | ConfirmEnd | EndShard | LetGo | Stalled | ShardMissing | Closed
+    SaveCheckpoint
+    | PrepareCheckpoint
+    | NoteCaughtUp
+    | ConfirmEnd
+    | VerifyLease
+    | EndShard
+    | LetGo
+    | Stalled
+    | ShardMissing
+    | Closed
 )
 
 

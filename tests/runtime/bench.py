@@ -16,7 +16,9 @@ from kcl_py.events import Event
 from kcl_py.interfaces import LeaseTable, Stream
 from kcl_py.local import requests
 from kcl_py.local.doors import LocalStream, loop_clock_ms
+from kcl_py.local.fan_out_door import LocalFanOut
 from kcl_py.local.faults import FaultyStream
+from kcl_py.local.faulty_fan_out import FaultyFanOut
 from kcl_py.local.faulty_lease_table import Fault, FaultyLeaseTable
 from kcl_py.local.kinesis_model import KinesisModel
 from kcl_py.local.memory_lease_table import MemoryLeaseTable
@@ -25,6 +27,7 @@ from kcl_py.processor import Checkpointer, ProcessorFactory, RecordProcessor
 from kcl_py.runtime.data.buffer import ByteBudget
 from kcl_py.runtime.data.data_plane import DataPlane
 from kcl_py.runtime.data.deadline import Deadline
+from kcl_py.runtime.data.registration import Registration
 from kcl_py.runtime.data.workplace import Workplace
 from kcl_py.runtime.emitter import Emitter
 from kcl_py.runtime.keeper import Keeper
@@ -142,6 +145,7 @@ class BenchWorker:
         self.events: list[Event] = []
         self.config = Config(stream=STREAM, application="app", worker_id=worker_id, start=start, **settings)  # type: ignore[arg-type]
         self.stream = FaultyStream(LocalStream(site.model, STREAM))
+        self.fan_out = FaultyFanOut(LocalFanOut(site.model, STREAM))
         self.table = DenyingTable(site.memory)
         self.failure: BaseException | None = None
         named = type(processor.__name__, (processor,), {"site": site, "calls": self.calls})
@@ -168,6 +172,9 @@ class BenchWorker:
             emit,
             loop.time,
             asyncio.Event(),
+            registration=Registration(self.fan_out, self.config.fan_out_consumer, emit=emit)
+            if self.config.fan_out
+            else None,
         )
         self.data_plane = data_context.run(DataPlane, place, self._mailbox)
         self._keeping = asyncio.create_task(self._keep(), name="keeper", context=keeper_context)

@@ -22,7 +22,11 @@ class DataPlane:
         self._failure: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
         self._is_draining = False
         self._stall_watch = StallWatch(place, mailbox)
-        self._watching = asyncio.create_task(self._stall_watch.run(self._judged), name="watch for stalls")
+        self._beside = [asyncio.create_task(self._stall_watch.run(self._judged), name="watch for stalls")]
+        if place.registration is not None:
+            self._beside.append(asyncio.create_task(place.registration.keep(), name="keep the fan-out consumer"))
+        for task in self._beside:
+            task.add_done_callback(self._note_end)
         mailbox.to_data_plane.open(self._receive)
 
     async def wait_for_failure(self) -> BaseException:
@@ -41,12 +45,13 @@ class DataPlane:
         """Stop at once: whatever still runs is left unfinished, and unadvanced."""
         self.cut()
         # bounded, because user code may swallow a cancellation
-        await asyncio.wait([self._watching, *self._consumers], timeout=_CUT_SECONDS)
+        await asyncio.wait([*self._beside, *self._consumers], timeout=_CUT_SECONDS)
 
     def cut(self) -> None:
         """Tell everything to stop, and wait for nothing."""
         self._is_draining = True
-        self._watching.cancel()
+        for task in self._beside:
+            task.cancel()
         self._mailbox.to_data_plane.close()
         self._place.line.hang_up()
         for task in self._consumers:
@@ -93,6 +98,9 @@ class DataPlane:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._stall_watch.ended(self._consumers.pop(task))
+        self._note_end(task)
+
+    def _note_end(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
             self._fail(error)
 

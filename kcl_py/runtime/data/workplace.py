@@ -12,6 +12,7 @@ from kcl_py.processor import ProcessorFactory, ShardContext
 from kcl_py.retrying import Sleep
 from kcl_py.runtime.data.buffer import ByteBudget
 from kcl_py.runtime.data.deadline import Deadline
+from kcl_py.runtime.data.registration import Registration
 from kcl_py.runtime.emitter import Emitter
 from kcl_py.runtime.mailbox import KeeperLine
 
@@ -29,6 +30,7 @@ class Workplace(msgspec.Struct, frozen=True):
     clock: Callable[[], float]  # shared with the keeper, seconds
     has_read: asyncio.Event  # set once any shard was read
     sleep: Sleep = asyncio.sleep
+    registration: Registration | None = None  # with enhanced fan-out
 
     def context_of(self, lease: Lease) -> ShardContext:
         """What a processor is told about its shard."""

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from kcl_py.config import Config
+from kcl_py.core.lease import Lease
 from kcl_py.interfaces import LeaseTable
 from kcl_py.retrying import Sleep
 from kcl_py.runtime.discovery import Discovery
@@ -39,3 +40,12 @@ class Desk(msgspec.Struct, kw_only=True):
     emit: Emitter
     sleep: Sleep = asyncio.sleep
     succession: Succession | None = None
+
+    async def heir_of_stalled(self, lease: Lease, may_restart: bool) -> str | None:
+        """We ourselves, in a new epoch; or whom the plan picks without us; or nobody, because nobody else is there."""
+        if may_restart:
+            return self.session()
+        succession = self.without_us()
+        await succession.read()
+        succession.open()
+        return await succession.heir_of(lease)

@@ -72,13 +72,16 @@ class HeldLease:
         """Return when the epoch has ended."""
         await self._over.wait()
 
-    async def look(self) -> bool:
+    async def look(self, *, is_patient: bool = False) -> bool:
         """Read the row, and note a hand-off that others opened or readdressed, which leaves the counter alone.
+
+        Args:
+            is_patient: read it after a write under way; else that is left to find out the same.
 
         Returns:
             False if the row is gone or was written by somebody else: the next change finds out what that means.
         """
-        if self.is_over or self._lock.locked():  # a write under way learns the same
+        if self.is_over or (self._lock.locked() and not is_patient):
             return True
         async with self._lock:
             try:

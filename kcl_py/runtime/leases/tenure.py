@@ -39,8 +39,10 @@ from kcl_py.runtime.mailbox import (
     PrepareCheckpoint,
     SaveCheckpoint,
     Stalled,
+    VerifyLease,
     Yours,
 )
+from kcl_py.runtime.trouble import through_trouble
 
 
 class Tenure:
@@ -122,11 +124,11 @@ class Tenure:
             self.lose(str(lost))
             raise
 
-    async def look(self) -> None:
-        """Read the row: it is to be handed over, gone, or somebody else's."""
+    async def look(self, *, is_patient: bool = False) -> None:
+        """Read the row: it is to be handed over, gone, or somebody else's. See `HeldLease.look`."""
         self.is_looking = True
         try:
-            if not await self._held.look():
+            if not await self._held.look(is_patient=is_patient):
                 await self._change(lambda row: row.bound(self._desk.discovery.binding))
         except LeaseLost as lost:
             self.lose(str(lost))
@@ -186,13 +188,21 @@ class Tenure:
                 await self._change(lambda row: row.caught_up(at_ms))
             case ConfirmEnd():
                 return await discovery.confirm_end(self.lease, lambda: self.is_over)
+            case VerifyLease():
+                await self._verify()
             case EndShard(children):
                 await self._end_shard(children)
             case LetGo(position):
                 await self._let_go(position)
             case Stalled(position, may_restart):
-                await self._let_go(position, heir=await self._heir_of_stalled(may_restart))
+                await self._let_go(position, heir=await self._desk.heir_of_stalled(self.lease, may_restart))
         return None
+
+    async def _verify(self) -> None:
+        while not await through_trouble("verify a lease", self.look(is_patient=True), self._emit):
+            await self._desk.sleep(1.0)
+        if self.is_over:
+            raise LeaseLost(f"{self.lease.key}: another worker has it")
 
     async def _end_shard(self, named: tuple[ChildShard, ...]) -> None:
         discovery = self._desk.discovery
@@ -206,15 +216,6 @@ class Tenure:
         self._emit(ShardFinished(shard_id=self.lease.key, children=end.child_shard_ids))
 
     # -- how it leaves ----------------------------------------------------------------------------------------------
-
-    async def _heir_of_stalled(self, may_restart: bool) -> str | None:
-        """We ourselves, in a new epoch; or whom the plan picks without us; or nobody, because nobody else is there."""
-        if may_restart:
-            return self._desk.session()
-        succession = self._desk.without_us()
-        await succession.read()
-        succession.open()
-        return await succession.heir_of(self.lease)
 
     async def _let_go(self, position: Checkpoint | None, *, heir: str | None = None, is_forced: bool = False) -> None:
         """Complete an open hand-off, or pass the lease on: if we leave, to whom the plan picks; or to nobody."""
@@ -295,6 +296,5 @@ class Tenure:
         return True
 
     def _note_trouble(self, shard_id: str, error: BaseException) -> None:
-        if isinstance(error, ConditionFailed):
-            return  # a hand-off was opened: the next try names the owners as they are
-        self._emit(ServiceTrouble(operation="write lease", reason=str(error), shard_id=shard_id))
+        if not isinstance(error, ConditionFailed):  # which says that a hand-off was opened, and the next try heeds it
+            self._emit(ServiceTrouble(operation="write lease", reason=str(error), shard_id=shard_id))
