@@ -9,7 +9,7 @@ _NEVER_THROTTLED = {
 }
 
 # moto 5.2.5: sequence numbers are 1, 2, 3 … in every shard, closed shards still take records and never end, filters and
-# limits are not looked at, and much that is malformed is an internal error.
+# limits are not looked at, and much that is malformed is an internal error. Nothing can be subscribed to.
 _MOTO: dict[str, object] = {
     **_NEVER_THROTTLED,
     "DescribeStream has pages": [[2, True], [3, False]],
@@ -72,10 +72,38 @@ _MOTO: dict[str, object] = {
     "the end of a split shard names both children": [],
     "a merged shard ends": False,
     "the end of a merged shard names the child": [],
+    "a shard can be subscribed to": "500",
+    "a consumer's ARN ends with its creation second": "/consumer/billing",
+    "a consumer's name is taken": "accepted",
+    "what does not exist is not found": {
+        "describe by ARN": "ResourceNotFoundException",
+        "describe": "ResourceNotFoundException",
+        "deregister": "accepted",
+        "deregister by ARN": "accepted",
+        "register": "500",
+        "list": "500",
+    },
+    "a consumer is named without contradiction": {
+        "nothing": "ResourceNotFoundException",
+        "no name": "ResourceNotFoundException",
+        "no stream": "accepted",
+        "two": "accepted",
+    },
+    "malformed consumers are refused": {
+        "no name": "accepted",
+        "blank": "accepted",
+        "long": "accepted",
+        "an ARN of a bucket": "ResourceNotFoundException",
+    },
+    "an invented token of consumers is refused": "accepted",
+    "a stream has twenty consumers": "accepted",
+    "the summary counts the consumers": None,
+    "a stream with consumers is in use": "accepted",
 }
 
 # kinesis-local 0.6.2: reshards rightly, but every closed shard claims to end at 2**63 - 1, the child of a merge begins
-# at the starting number of its first parent, and numbers and iterators are hardly looked at.
+# at the starting number of its first parent, and numbers and iterators are hardly looked at. Events lack the
+# initial-response and never end a shard, and a subscription is never refused.
 _KINESIS_LOCAL: dict[str, object] = {
     **_NEVER_THROTTLED,
     "a closed shard ends at or above its last record": False,
@@ -112,6 +140,39 @@ _KINESIS_LOCAL: dict[str, object] = {
     "no split at an edge": ["accepted", "ResourceInUseException", "ResourceInUseException"],
     "no split of a closed shard": "ResourceInUseException",
     "UNIFORM_SCALING makes equal ranges": [False, True],
+    "a consumer is named without contradiction": {
+        "nothing": "InvalidArgumentException",
+        "no name": "InvalidArgumentException",
+        "no stream": "InvalidArgumentException",
+        "two": "accepted",
+    },
+    "malformed consumers are refused": {
+        "no name": "SerializationException",
+        "blank": "InvalidArgumentException",
+        "long": "InvalidArgumentException",
+        "an ARN of a bucket": "SerializationException",
+    },
+    "pages of consumers follow each other": [[2], ["a", "b"]],
+    "an invented token of consumers is refused": "accepted",
+    "events begin with an initial-response": "First event was not of type initial-response",
+    "a closed shard ends without a number": True,
+    "a subscription names the children": [],
+    "impossible subscriptions are refused": {
+        **dict.fromkeys(
+            (
+                "no such shard",
+                "no such consumer",
+                "a number of no shard",
+                "a number of another shard",
+                "at without number",
+                "latest with number",
+            ),
+            "accepted",
+        ),
+        "no position": "SerializationException",
+        "no such type": "SerializationException",
+    },
+    "a second subscription waits for five seconds": "accepted",
 }
 
 DEVIATIONS: dict[tuple[str, str], object] = {

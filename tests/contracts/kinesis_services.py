@@ -16,6 +16,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError
 
+from kcl_py.local import event_encoding
 from kcl_py.local.kinesis_model import KinesisModel
 from kcl_py.local.kinesis_server import KinesisServer
 from kcl_py.local.server_thread import ServerThread
@@ -130,7 +131,15 @@ def kinesis_local() -> Iterator[Service]:
     port, tls_port = _free_ports(2)
     durations = {
         f"{change}_DURATION": "20ms"
-        for change in ("CREATE_STREAM", "DELETE_STREAM", "SPLIT_SHARD", "MERGE_SHARDS", "UPDATE_SHARD_COUNT")
+        for change in (
+            "CREATE_STREAM",
+            "DELETE_STREAM",
+            "SPLIT_SHARD",
+            "MERGE_SHARDS",
+            "UPDATE_SHARD_COUNT",
+            "REGISTER_STREAM_CONSUMER",
+            "DEREGISTER_STREAM_CONSUMER",
+        )
     }
     settings = {
         "KINESIS_MOCK_PLAIN_PORT": str(port),
@@ -146,10 +155,32 @@ def kinesis_local() -> Iterator[Service]:
     try:
         with boto3_client(f"http://127.0.0.1:{port}") as client:
             _await_answer(client, process)
+            client.meta.events.register("before-parse.kinesis.SubscribeToShard", _prepend_initial_response)
             yield Service("kinesis-local", client)
     finally:
         process.kill()  # it has nothing to save, and takes its time over a polite request
         process.wait(10)
+
+
+class _Prepended:
+    """A response body with something in front."""
+
+    def __init__(self, head: bytes, body: Any) -> None:
+        self._head = head
+        self._body = body
+
+    def stream(self) -> Iterator[bytes]:
+        yield self._head
+        yield from self._body.stream()
+
+    def close(self) -> None:
+        self._body.close()
+
+
+def _prepend_initial_response(response_dict: dict[str, Any], **_: object) -> None:
+    """Without it botocore refuses the events that follow, of which the contract still tells much."""
+    if response_dict["status_code"] == 200:
+        response_dict["body"] = _Prepended(event_encoding.initial_response(), response_dict["body"])
 
 
 def _free_ports(count: int) -> list[int]:

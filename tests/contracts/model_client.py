@@ -1,18 +1,19 @@
 """The model in the shape of a boto3 client."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, EventStreamError
 
 from kcl_py.local.kinesis_error import KinesisError
 from kcl_py.local.kinesis_model import KinesisModel
 from kcl_py.local.operations import perform, request_from_members
+from kcl_py.local.subscription_model import SubscriptionModel
 from tests.local.ticking_clock import TickingClock
 
-_TIMESTAMPS = ("StreamCreationTimestamp", "ApproximateArrivalTimestamp")
+_TIMESTAMPS = ("StreamCreationTimestamp", "ConsumerCreationTimestamp", "ApproximateArrivalTimestamp")
 
 
 class ModelClient:
@@ -32,11 +33,42 @@ class ModelClient:
             except KinesisError as error:
                 said = {"Error": {"Code": error.code, "Message": error.message}}
                 raise ClientError(said, operation) from error
-            plain: dict[str, Any] = msgspec.to_builtins(answer, builtin_types=(bytes,)) or {}
-            shown: dict[str, Any] = _as_boto3_shows_it(plain)
-            return shown
+            if isinstance(answer, SubscriptionModel):
+                return {"EventStream": ModelEventStream(answer, self._clock)}
+            return _shown(answer)
 
         return call
+
+
+class ModelEventStream:
+    """The events of a subscription of the model in the shape of botocore's."""
+
+    def __init__(self, subscription: SubscriptionModel, clock: TickingClock) -> None:
+        self._subscription = subscription
+        self._clock = clock
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        while True:
+            try:
+                event = self._subscription.take(self._clock())
+            except KinesisError as error:
+                said = {"Error": {"Code": error.code, "Message": error.message}}
+                raise EventStreamError(said, "SubscribeToShard") from error
+            if event is not None:
+                yield {"SubscribeToShardEvent": _shown(event)}
+            elif self._subscription.is_over:
+                return
+            else:
+                assert self._clock.tick_ms, "nothing is due, and the clock stands still"
+
+    def close(self) -> None:
+        self._subscription.close()
+
+
+def _shown(answer: object) -> dict[str, Any]:
+    plain: dict[str, Any] = msgspec.to_builtins(answer, builtin_types=(bytes,)) or {}
+    shown: dict[str, Any] = _as_boto3_shows_it(plain)
+    return shown
 
 
 def _on_the_wire(value: Any) -> Any:

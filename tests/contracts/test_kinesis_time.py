@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 
 import pytest
+from botocore.exceptions import EventStreamError
 
 from tests.contracts.kinesis_services import SERVICES, Service
+from tests.contracts.tested_consumer import TestedConsumer
 from tests.contracts.tested_stream import code_of, shard_id
 from tests.local.ticking_clock import TickingClock
 
@@ -52,3 +54,87 @@ def test_records_and_closed_shards_go_when_the_retention_has_passed_them(
     assert stream.ids() == [1, 2]
     assert [shard["ParentShardId"] for shard in stream.shards()] == [shard_id(0)] * 2
     assert code_of(lambda: stream.iterator(0)) == "ResourceNotFoundException"
+
+
+@pytest.fixture
+def consumer(timed: tuple[Service, TickingClock]) -> TestedConsumer:
+    service, _ = timed
+    return TestedConsumer(service.client, service.stream())
+
+
+def test_an_idle_subscription_says_so_every_few_seconds_and_ends_after_five_minutes(
+    timed: tuple[Service, TickingClock], consumer: TestedConsumer
+) -> None:
+    _, clock = timed
+    with consumer.subscribed() as pushed:
+        began_ms = clock.now_ms
+        for _ in range(2):
+            clock.advance(seconds=4)
+            event = pushed.event()
+            assert [event["Records"], event["MillisBehindLatest"]] == [[], 0]
+        assert 10_000 <= clock.now_ms - began_ms < 20_000
+        assert event["ContinuationSequenceNumber"]
+        clock.advance(seconds=300)
+        assert pushed.rest() == []
+
+
+def test_a_later_subscription_takes_over_from_an_earlier_one(
+    timed: tuple[Service, TickingClock], consumer: TestedConsumer
+) -> None:
+    _, clock = timed
+    with consumer.subscribed() as earlier:
+        clock.advance(seconds=5)
+        with consumer.subscribed(kind="LATEST") as later:
+            with pytest.raises(EventStreamError, match="ResourceInUseException"):
+                earlier.rest()
+            clock.advance(seconds=5)
+            assert later.event()["Records"] == []
+
+
+def test_a_subscription_does_not_outlive_its_consumer(
+    timed: tuple[Service, TickingClock], consumer: TestedConsumer
+) -> None:
+    service, _ = timed
+    with consumer.subscribed() as pushed:
+        service.client.deregister_stream_consumer(ConsumerARN=consumer.arn)
+        with pytest.raises(EventStreamError, match="ResourceNotFoundException"):
+            pushed.rest()
+    assert consumer.refusal() == "ResourceNotFoundException"
+
+
+def test_a_subscription_does_not_outlive_its_stream(timed: tuple[Service, TickingClock]) -> None:
+    service, _ = timed
+    stream = service.stream()
+    with TestedConsumer(service.client, stream).subscribed() as pushed:
+        service.client.delete_stream(StreamName=stream.name, EnforceConsumerDeletion=True)
+        with pytest.raises(EventStreamError, match="ResourceNotFoundException"):
+            pushed.rest()
+
+
+def test_a_continuation_number_whose_records_are_gone_goes_on_with_the_oldest(
+    timed: tuple[Service, TickingClock],
+) -> None:
+    service, clock = timed
+    stream = service.stream()
+    consumer = TestedConsumer(service.client, stream)
+    stream.put("old")
+    with consumer.subscribed() as pushed:
+        number = pushed.event()["ContinuationSequenceNumber"]
+    clock.advance(hours=25)
+    stream.put("young")
+    for kind in ("AT_SEQUENCE_NUMBER", "AFTER_SEQUENCE_NUMBER"):
+        clock.advance(seconds=5)
+        with consumer.subscribed(kind=kind, SequenceNumber=number) as pushed:
+            assert pushed.records(1) == ["young"]
+
+
+def test_a_listing_token_of_consumers_expires_after_five_minutes(timed: tuple[Service, TickingClock]) -> None:
+    service, clock = timed
+    stream = service.stream()
+    consumers = [TestedConsumer(service.client, stream) for _ in range(2)]
+    named = {"StreamARN": consumers[0].stream_arn}
+    token = service.client.list_stream_consumers(**named, MaxResults=1)["NextToken"]
+    assert len(service.client.list_stream_consumers(**named, NextToken=token)["Consumers"]) == 1
+    clock.advance(seconds=301)
+    again = code_of(lambda: service.client.list_stream_consumers(**named, NextToken=token))
+    assert again == "ExpiredNextTokenException"
