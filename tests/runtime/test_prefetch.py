@@ -63,31 +63,38 @@ def test_shards_whose_pages_fill_the_buffer_take_turns():
     run(story())
 
 
+class Timing(Recording):
+    """Notes how long a record whose payload is the time it was put at has waited."""
+
+    delays: list[float]
+
+    async def process_records(self, records: RecordBatch, checkpointer: Checkpointer) -> None:
+        now = asyncio.get_running_loop().time()
+        self.delays.extend(now - float(record.data) for record in records)
+
+
+def timing() -> type[Timing]:
+    return type("Timing", (Timing,), {"delays": []})
+
+
 def test_at_the_tip_a_record_waits_no_longer_than_the_idle_interval():
-    class Timing(Recording):
-        delays: list[float]
-
-        async def process_records(self, records: RecordBatch, checkpointer: Checkpointer) -> None:
-            now = asyncio.get_running_loop().time()
-            self.delays.extend(now - float(record.data) for record in records)
-
     async def story():
         site = Site()
-        timing = type("Timing", (Timing,), {"delays": []})
-        worker = BenchWorker(site, timing, idle_read_interval_seconds=1.0)
+        processor = timing()
+        worker = BenchWorker(site, processor, idle_read_interval_seconds=1.0)
         await asyncio.sleep(10)
         for _ in range(40):
             site.put_data(str(asyncio.get_running_loop().time()).encode())
             await asyncio.sleep(2.3)
-        assert len(timing.delays) == 40
-        assert max(timing.delays) <= 1.01
-        timing.delays.clear()
+        assert len(processor.delays) == 40
+        assert max(processor.delays) <= 1.01
+        processor.delays.clear()
         for _ in range(40):
             site.put_data(str(asyncio.get_running_loop().time()).encode())
             await asyncio.sleep(0.13)
         await asyncio.sleep(2)
-        assert len(timing.delays) == 40
-        assert max(timing.delays[5:]) <= 0.21, "a shard that is written to is read five times a second"
+        assert len(processor.delays) == 40
+        assert max(processor.delays[5:]) <= 0.21, "a shard that is written to is read five times a second"
         await worker.drain()
 
     run(story())
