@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 TOOLS = ROOT / ".tools" / "bench"
 _NATIVE = ROOT / "benchmarks" / "native"
 _PEERS = ROOT / "benchmarks" / "requirements.txt"
+_PEERS_MARK = TOOLS / "peers" / "installed"
 _LIBRARIES = ("-lssl", "-lcrypto")
 _KCLPY = "amazon_kclpy==3.2.0"
 
@@ -49,16 +50,21 @@ def peers() -> Path:
     Raises:
         Missing: they cannot be installed.
     """
-    home, pins = TOOLS / "peers", _PEERS.read_text(encoding="utf-8")
-    python, mark = home / "bin" / "python", home / "installed"
-    if mark.exists() and mark.read_text(encoding="utf-8") == pins:
+    home = TOOLS / "peers"
+    python = home / "bin" / "python"
+    if has_peers():
         return python
     print("installing the peers, once", file=sys.stderr)
     _run(sys.executable, "-m", "venv", "--clear", home)
     _run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", _PEERS)
     _install_kclpy_child(python)
-    mark.write_text(pins, encoding="utf-8")
+    _PEERS_MARK.write_bytes(_PEERS.read_bytes())
     return python
+
+
+def has_peers() -> bool:
+    """True if they are installed, as pinned."""
+    return _PEERS_MARK.exists() and _PEERS_MARK.read_bytes() == _PEERS.read_bytes()
 
 
 def _install_kclpy_child(python: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from benchmarks import environment
 from benchmarks.bodies import AGGREGATED, of
 from benchmarks.environment import ROOT, Missing
 from benchmarks.load_source import Endpoints, serving
@@ -24,7 +25,7 @@ def endpoints() -> Iterator[Endpoints]:
         with serving() as served:
             yield served
     except Missing as missing:
-        pytest.skip(f"needs a C compiler and OpenSSL: {missing}")
+        pytest.skip(f"needs gcc: {missing}")
 
 
 @pytest.mark.parametrize("client", CLIENTS_WITHOUT_PEERS)
@@ -34,6 +35,15 @@ def test_a_client_reads_whole_pages_over_tls(client: str, endpoints: Endpoints) 
     assert sample.records > 0
     assert sample.records % PAGE.records == 0
     assert 0 < sample.cpu_seconds < 5
+
+
+@pytest.mark.skipif(not environment.has_peers(), reason="the peers are not installed; make bench does that")
+@pytest.mark.parametrize("client", ["async-kinesis", "kclpy child", "boto3 + aws-kinesis-agg"])
+def test_a_peer_reads_too(client: str, endpoints: Endpoints) -> None:
+    sample = sampled(client, Cell(AGGREGATED if "agg" in client else PAGE, 1, ()), endpoints, 0.2)
+
+    assert sample.records > 0
+    assert sample.cpu_seconds > 0
 
 
 def test_a_worker_unpacks_the_aggregates_of_the_load_source(endpoints: Endpoints) -> None:
