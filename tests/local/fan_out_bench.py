@@ -55,6 +55,9 @@ class FanOutBench:
     def split(self, shard_id: str = ZERO, at: int = 2**127) -> None:
         self.ask(requests.SplitShard(stream_name=NAME, shard_to_split=shard_id, new_starting_hash_key=str(at)))
 
+    def merge(self, shard_id: str, adjacent: str) -> None:
+        self.ask(requests.MergeShards(stream_name=NAME, shard_to_merge=shard_id, adjacent_shard_to_merge=adjacent))
+
     def delete(self) -> None:
         self.ask(requests.DeleteStream(stream_name=NAME, enforce_consumer_deletion=True))
 
