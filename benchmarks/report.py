@@ -151,14 +151,18 @@ def _others(results: Results) -> str:
 
 def _growth(results: Results) -> str:
     groups = {"record size": results.by_size, "records per call": results.by_records, "shards": results.by_shards}
+    clients = results.by_size[0].cell.clients
     rows = []
     for grows, outcomes in groups.items():
         for outcome in outcomes:
             shards = f"{outcome.cell.shards} shard{'s' if outcome.cell.shards > 1 else ''}"
-            cells = [f"{outcome.us_per_record(client):.3g} µs" for client in outcome.cell.clients]
+            cells = [
+                f"{outcome.us_per_record(client):.3g} µs" if client in outcome.cell.clients else "-"
+                for client in clients
+            ]
             ratio = f"{outcome.ratio(OURS, STOCK):.3g}x"
             rows.append((grows, f"{_title(outcome.cell.body)}, {shards}", *cells, ratio))
-    return _table(("what grows", "page", *results.by_size[0].cell.clients, f"{STOCK} to {OURS}"), rows)
+    return _table(("what grows", "page", *clients, f"{STOCK} to {OURS}"), rows)
 
 
 def _title(body: Body) -> str:
