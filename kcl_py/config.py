@@ -34,8 +34,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         str, Setting(form=TEXT, is_required=True, reason="The Kinesis stream: its name, or its ARN in any account.")
     ]
     application: Annotated[
-        str,
-        Setting(form=TEXT, is_required=True, reason="Workers of one application share the shards of the stream."),
+        str, Setting(form=TEXT, is_required=True, reason="Workers of one application share the stream's shards.")
     ]
     start: Annotated[
         StartPosition,
@@ -62,6 +61,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     allow_plain_http: Annotated[
         bool, Setting(form=SWITCH, reason="Allow an http:// endpoint that is not on this machine's loopback.")
     ] = False
+    direct_reads: Annotated[bool, Setting(form=SWITCH, reason="Spare GetRecords the SDK's client where it can.")] = True
 
     # -- enhanced fan-out
 

@@ -248,6 +248,7 @@ class Worker:
             "region": config.region,
             "endpoint_url": config.endpoint_url,
             "is_plain_http_allowed": config.allow_plain_http,
+            "reads_directly": config.direct_reads,
             "on_retry": self._note_trouble,
         }
 

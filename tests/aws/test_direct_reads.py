@@ -13,6 +13,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import ReadOnlyCredentials
 
+from kcl_py import Checkpointer, Config, RecordBatch, RecordProcessor, Worker
 from kcl_py.aws.kinesis import KinesisStream
 from kcl_py.errors import CredentialsError, StreamError
 from tests.aws.kinesis_answers import ARN, ITERATOR, page
@@ -21,6 +22,11 @@ from tests.aws.scripted_kinesis import ScriptedKinesis, connected, refuses, says
 OWN = {"Authorization", "Content-Length", "amz-sdk-invocation-id", "X-Amz-Date"}
 """The headers that differ from request to request."""
 Open = Callable[..., KinesisStream]
+
+
+class Idle(RecordProcessor):
+    def process_records(self, records: RecordBatch, checkpointer: Checkpointer) -> None:
+        raise AssertionError("nothing is read here")
 
 
 @pytest.fixture
@@ -84,11 +90,21 @@ async def test_what_arrives_of_a_direct_read_is_signed_as_botocore_signs_it(
     assert sent["Authorization"].endswith(f"Signature={auth.signature(told, request)}")
 
 
-async def test_it_can_be_turned_off(opened: Open) -> None:
-    door = opened(reads_directly=False)
+@pytest.mark.parametrize("direct_reads", [False, True])
+async def test_it_can_be_turned_off(
+    service: ScriptedKinesis, monkeypatch: pytest.MonkeyPatch, *, direct_reads: bool
+) -> None:
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    service.will("GetRecords", says(page()))
+    config = Config(
+        stream="orders", application="billing", endpoint_url=service.endpoint_url, direct_reads=direct_reads
+    )
+    door = Worker(Idle, config)._open_stream()
+    assert isinstance(door, KinesisStream)
     await read(door, 2)
 
-    assert not is_direct(door)
+    assert is_direct(door) is direct_reads
+    await door.close()
 
 
 async def test_keys_that_were_renewed_sign_the_next_read(service: ScriptedKinesis, opened: Open) -> None:

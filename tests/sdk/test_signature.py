@@ -22,7 +22,7 @@ URLS = st.sampled_from(
         "https://kinesis.eu-west-1.amazonaws.com/",
         "https://kinesis.eu-west-1.amazonaws.com:443/",
         "https://123456789012.data-kinesis.us-gov-east-1.amazonaws.com/",
-        "https://kinesis-fips.us-east-1.api.aws/",
+        "https://kinesis-fips.us-east-1.amazonaws.com/",
         "https://kinesis.example:8443/",
         "http://127.0.0.1:4567/",
         "http://localhost:80/",
