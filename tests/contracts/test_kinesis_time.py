@@ -135,6 +135,9 @@ def test_a_listing_token_of_consumers_expires_after_five_minutes(timed: tuple[Se
     named = {"StreamARN": consumers[0].stream_arn}
     token = service.client.list_stream_consumers(**named, MaxResults=1)["NextToken"]
     assert len(service.client.list_stream_consumers(**named, NextToken=token)["Consumers"]) == 1
+    created = {"StreamCreationTimestamp": consumers[0].registered["ConsumerCreationTimestamp"]}
+    both = code_of(lambda: service.client.list_stream_consumers(**named, NextToken=token, **created))
+    assert both == "InvalidArgumentException"
     clock.advance(seconds=301)
     again = code_of(lambda: service.client.list_stream_consumers(**named, NextToken=token))
     assert again == "ExpiredNextTokenException"

@@ -104,8 +104,10 @@ def test_the_end_of_a_closed_shard_names_the_children_and_no_number(has_records:
             bench.put(b"last")
         waiting = asyncio.create_task(page_of(subscription))
         await asyncio.sleep(0)
+        began = now()
         bench.split()
         page = await waiting
+        assert now() - began < 0.001
         if has_records:
             assert payloads(page) == [b"last"]
         if page.next_iterator is not None:
@@ -232,6 +234,16 @@ async def test_a_consumer_that_goes_and_a_stream_that_goes_end_the_subscription_
     with pytest.raises(StreamNotFound):
         await bench.door.register("billing")
     with pytest.raises(StreamNotFound):
+        await bench.door.subscribe(consumer.arn, ZERO, LATEST)
+
+
+@in_virtual_time
+async def test_a_consumer_that_is_registered_again_at_once_has_another_arn() -> None:
+    bench = FanOutBench()
+    consumer = await bench.door.register("billing")
+    await bench.door.deregister("billing")
+    assert (await bench.door.register("billing")).arn != consumer.arn
+    with pytest.raises(ConsumerMissing):
         await bench.door.subscribe(consumer.arn, ZERO, LATEST)
 
 

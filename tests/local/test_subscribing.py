@@ -252,6 +252,9 @@ async def test_who_went_away_without_a_word_is_forgotten_at_the_next_event() -> 
             while site.server._subscriptions:
                 await site.put(b"x")
                 await asyncio.sleep(0.01)
+        consumer = site.server.model.stream("s", None, site.clock()).consumers.get("billing", site.clock())
+        assert consumer is not None
+        assert consumer._latest[ZERO].is_over
 
 
 async def test_aioboto3_reads_records_children_and_errors() -> None:
