@@ -141,6 +141,13 @@ def test_events_never_go_back_and_never_come_twice(order: list[bytes], again: li
     assert (error is None) == (order == PUSHED and not again)
 
 
+def test_an_event_that_overlaps_the_one_before_is_refused() -> None:
+    first = event(pushed(record("21"), record("25")))
+    pages, error = received(INITIAL + first + event(pushed(continuation="26")) + event(pushed(record("23"))))
+    assert numbers(pages) == ["21", "25"]
+    assert isinstance(error, ServiceUnavailable)
+
+
 @st.composite
 def events(draw: st.DrawFn) -> dict[str, Any]:
     """Something near an event."""
