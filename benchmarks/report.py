@@ -156,10 +156,8 @@ def _growth(results: Results) -> str:
     for grows, outcomes in groups.items():
         for outcome in outcomes:
             shards = f"{outcome.cell.shards} shard{'s' if outcome.cell.shards > 1 else ''}"
-            cells = [
-                f"{outcome.us_per_record(client):.3g} µs" if client in outcome.cell.clients else "-"
-                for client in clients
-            ]
+            known = outcome.cell.clients
+            cells = [f"{outcome.us_per_record(client):.3g} µs" if client in known else "-" for client in clients]
             ratio = f"{outcome.ratio(OURS, STOCK):.3g}x"
             rows.append((grows, f"{_title(outcome.cell.body)}, {shards}", *cells, ratio))
     return _table(("what grows", "page", *clients, f"{STOCK} to {OURS}"), rows)

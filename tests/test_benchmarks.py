@@ -15,7 +15,15 @@ from benchmarks.plot import drawn
 from benchmarks.report import written_into
 from benchmarks.rounds import Cell, Outcome, Sample, sampled
 
-CLIENTS_WITHOUT_PEERS = ("floor in C", "boto3 loop", "boto3, timestamps free", "aioboto3 loop", "kcl_py polling")
+CLIENTS_WITHOUT_PEERS = (
+    "floor in C",
+    "boto3 loop",
+    "boto3, timestamps free",
+    "aioboto3 loop",
+    "kcl_py polling",
+    "kcl_py polling at its pace",
+    "kcl_py fan-out",
+)
 PAGE = of(100, 1_000)
 
 
