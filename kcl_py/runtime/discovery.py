@@ -215,11 +215,7 @@ class Discovery:
             self._emit(LeaseRemoved(shard_id=lease.key))
 
     async def create(self, leases: Iterable[Lease]) -> None:
-        """Make rows where there are none; a parent's stands before those of its children are begun.
-
-        Raises:
-            ExceptionGroup: what is no passing trouble.
-        """
+        """Make rows where there are none, parents before children; an `ExceptionGroup` tells of no passing trouble."""
         for generation in bootstrap.generations(leases):
             await in_parallel(map(self._create_one, generation), at_once=WRITES_AT_ONCE)
 
@@ -233,7 +229,8 @@ class Discovery:
             on_retry=lambda error, _attempt, _pause: self._tell("create", error),
             sleep=self._sleep,
         )
-        if await patiently(self._table.create, row):
+        is_new: bool = await patiently(self._table.create, row)
+        if is_new:
             self._emit(LeaseCreated(shard_id=row.key, checkpoint=str(row.checkpoint)))
 
     def _made_again(self, leases: Iterable[Lease]) -> tuple[Lease, ...]:
