@@ -2,7 +2,8 @@
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import tenacity
 
@@ -24,6 +25,7 @@ from kcl_py.runtime.data.pulse import Pulse
 from kcl_py.runtime.data.shard_position import ShardPosition
 from kcl_py.runtime.emitter import Emitter
 
+Answer = TypeVar("Answer")
 _PAUSE = jittered(0.3, 10.0)
 USUAL_THROTTLES = 4  # in a row, about four seconds
 _TRANSIENT = (Throttled, ServiceUnavailable, CredentialsError, EncryptionKeyError, StreamNotFound)
@@ -78,6 +80,9 @@ class Poller:
         self._clock = clock
         self._sleep_for = sleep
         self._until = math.inf
+        # a permission that was there and is gone may come back; one that never was is a mistake to be told of
+        self._retry_at_first = self._retrying(*_TRANSIENT)
+        self._retry = self._retrying(*_TRANSIENT, AccessDenied)
         self.tip_seen_at: float | None = None
 
     async def run(self, until: float = math.inf) -> bool:
@@ -111,7 +116,7 @@ class Poller:
         page = None
         try:
             asked_at = self._clock()
-            fetched: Page = await self._retrying()(self._read, iterator)
+            fetched = await self._patiently(self._read, iterator)
             page = await self._position.with_children(self._position.checked(fetched), iterator)
         except IteratorExpired:
             return await self._open()
@@ -125,8 +130,7 @@ class Poller:
         return fetched.next_iterator if fetched.next_iterator is not None else await self._open()
 
     async def _open(self) -> str:
-        iterator: str = await self._retrying()(self._try_to_open)
-        return iterator
+        return await self._patiently(self._try_to_open)
 
     async def _try_to_open(self) -> str:
         with self._pulse.attempting():
@@ -160,9 +164,12 @@ class Poller:
         with self._pulse.waiting():
             await self._sleep_for(seconds)
 
-    def _retrying(self) -> tenacity.AsyncRetrying:
-        # a permission that was there and is gone may come back; one that never was is a mistake to be told of
-        errors = (*_TRANSIENT, AccessDenied) if self._has_read.is_set() else _TRANSIENT
+    async def _patiently(self, call: Callable[..., Awaitable[Answer]], *arguments: object) -> Answer:
+        retry = self._retry if self._has_read.is_set() else self._retry_at_first
+        answer: Answer = await retry(call, *arguments)
+        return answer
+
+    def _retrying(self, *errors: type[BaseException]) -> tenacity.AsyncRetrying:
         return retrying(*errors, pause=_PAUSE, on_retry=self._note, is_over=self._is_time_over, sleep=self._sleep)
 
     def _note(self, error: BaseException, attempt: int, _pause: float) -> None:

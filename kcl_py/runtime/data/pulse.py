@@ -9,8 +9,7 @@ watch and not in seconds, so time in which the process was suspended, or the loo
 one look.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 
 class Pulse:
@@ -25,6 +24,10 @@ class Pulse:
         self._silent_looks = 0
         self._waits = 0
         self._asks = 0
+        self._attempt = _Span(self._beat, self._beat)
+        self._wait = _Span(self._begin_wait, self._end_wait)
+        self._ask = _Span(self._begin_ask, self._end_ask)
+        self._call = _Span(self._begin_call, self._end_call)
 
     def looked_at(self) -> int:
         """How many looks in a row, with this one, have seen no attempt."""
@@ -32,44 +35,59 @@ class Pulse:
         self._silent_looks = 0 if is_excused else self._silent_looks + 1
         return self._silent_looks
 
-    @contextmanager
-    def attempting(self) -> Iterator[None]:
+    def attempting(self) -> "_Span":
         """The consumer asks a service for something."""
-        self._beat()
-        try:
-            yield
-        finally:
-            self._beat()
+        return self._attempt
 
-    @contextmanager
-    def waiting(self) -> Iterator[None]:
+    def waiting(self) -> "_Span":
         """The consumer waits for something that will end by itself."""
-        self._waits += 1
-        try:
-            yield
-        finally:
-            self._waits -= 1
-            self._beat()
+        return self._wait
 
-    @contextmanager
-    def asking(self) -> Iterator[None]:
+    def asking(self) -> "_Span":
         """User code asks for a checkpoint: an attempt, also in the midst of a call."""
-        self._asks += 1
-        try:
-            yield
-        finally:
-            self._asks -= 1
-            self._silent_looks = 0
+        return self._ask
 
-    @contextmanager
-    def calling(self, method: str) -> Iterator[None]:
-        """User code runs."""
-        self.call, self._silent_looks = method, 0
-        try:
-            yield
-        finally:
-            self.call, self._silent_looks = None, 0
+    def calling(self, method: str) -> "_Span":
+        """User code runs, from now on."""
+        self.call = method
+        return self._call
 
     def _beat(self) -> None:
         if self.call is None:
             self._silent_looks = 0
+
+    def _begin_wait(self) -> None:
+        self._waits += 1
+
+    def _end_wait(self) -> None:
+        self._waits -= 1
+        self._beat()
+
+    def _begin_ask(self) -> None:
+        self._asks += 1
+
+    def _end_ask(self) -> None:
+        self._asks -= 1
+        self._silent_looks = 0
+
+    def _begin_call(self) -> None:
+        self._silent_looks = 0
+
+    def _end_call(self) -> None:
+        self.call, self._silent_looks = None, 0
+
+
+class _Span:
+    """A `with` block, made once and entered often, also while it is entered: every batch passes four of them."""
+
+    __slots__ = ("_begin", "_end")
+
+    def __init__(self, begin: Callable[[], None], end: Callable[[], None]) -> None:
+        self._begin = begin
+        self._end = end
+
+    def __enter__(self) -> None:
+        self._begin()
+
+    def __exit__(self, *_: object) -> None:
+        self._end()
