@@ -243,6 +243,19 @@ async def test_hundreds_of_subscriptions_leave_polling_its_connections(service: 
     await door.close()
 
 
+async def test_the_loop_has_nothing_of_the_sdk_to_clear_away(service: ScriptedKinesis, fan_out: KinesisFanOut) -> None:
+    made: list[str] = []
+
+    def note(loop: asyncio.AbstractEventLoop, work: Any, **more: Any) -> asyncio.Task[Any]:
+        made.append(type(work).__name__)
+        return asyncio.Task(work, loop=loop, **more)
+
+    asyncio.get_running_loop().set_task_factory(note)
+    assert await all_of(await subscribed(service, fan_out, INITIAL)) == []
+    await asyncio.sleep(0)
+    assert "async_generator_athrow" not in made
+
+
 async def test_to_unsubscribe_closes_the_connection(service: ScriptedKinesis, fan_out: KinesisFanOut) -> None:
     loop, gone = asyncio.get_running_loop(), asyncio.Event()
 

@@ -47,6 +47,7 @@ async def answered(service: ScriptedKinesis, door: KinesisFanOut, answer: Any, e
         await door.subscribe(CONSUMER_ARN, SHARD, START)
     assert type(caught.value) is error
     assert caught.value.__cause__ is None
+    assert door._open == set(), "a connection was left behind"
     return str(caught.value)
 
 
