@@ -3,8 +3,9 @@
 import argparse
 import sys
 import time
+from typing import get_args
 
-from tests.simulation.life import Life
+from tests.simulation.life import Life, Scale
 from tests.simulation.shrinker import shrunk
 from tests.simulation.verdict import judged_life, lived, verdict_on_life
 
@@ -38,7 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("--seeds", type=int, default=100, metavar="N", help="how many lives (100)")
     parser.add_argument("--from", type=int, default=0, dest="first", metavar="SEED", help="the first seed (0)")
-    parser.add_argument("--scale", choices=["small", "hour"], default="small", help="of their fleets (small)")
+    parser.add_argument("--scale", choices=get_args(Scale), default="small", help="of their fleets (small)")
     parser.add_argument("--seed", type=int, help="this one alone, with its log")
     parser.add_argument("--only", metavar="NUMBERS", help="with --seed: these incidents alone, as 3,9,12 or none")
     parser.add_argument("--seconds", type=float, help="with --seed: so many seconds of trouble")

@@ -4,21 +4,24 @@ import asyncio
 import itertools
 import random
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
 from kcl_py.config import Config
 from kcl_py.core.session import Process
 from kcl_py.events import Event
-from kcl_py.interfaces import LeaseTable, Stream
+from kcl_py.interfaces import FanOut, LeaseTable, Stream
 from kcl_py.local.doors import LocalStream
+from kcl_py.local.fan_out_door import LocalFanOut
 from kcl_py.local.faults import FaultyStream
+from kcl_py.local.faulty_fan_out import FaultyFanOut
 from kcl_py.local.faulty_lease_table import FaultyLeaseTable
 from kcl_py.local.kinesis_model import KinesisModel
 from kcl_py.local.memory_lease_table import MemoryLeaseTable
 from kcl_py.runtime.data.data_plane import DataPlane
 from kcl_py.runtime.data.deadline import Deadline
+from kcl_py.runtime.data.registration import Registration
 from kcl_py.runtime.data.workplace import Workplace
 from kcl_py.runtime.emitter import Emitter
 from kcl_py.runtime.keeper import Keeper
@@ -32,11 +35,12 @@ from tests.simulation.journals import Journal
 from tests.simulation.plane_box import PlaneMailbox
 from tests.simulation.watched_budget import WatchedBudget
 from tests.simulation.watched_table import WatchedTable
-from tests.simulation.wire import Network, wired
+from tests.simulation.wire import FanOutWire, Network, wired
 
 _PIDS = itertools.count(1)
 TABLE_TIMEOUT_SECONDS = 8.0  # what the doors on AWS wait for an answer
 STREAM_TIMEOUT_SECONDS = 30.0
+SILENCE_SECONDS = 15.0  # of a subscription, which brings a page every five
 
 
 class World(msgspec.Struct, frozen=True):
@@ -58,6 +62,7 @@ class FleetWorker:
     Attributes:
         table: faults between this worker and the lease table, and all its calls.
         stream: faults between this worker and the stream.
+        fan_out: the same where it reads by enhanced fan-out; else None.
         processing_seconds: how long the next batch takes.
         is_failing: whether its processor raises.
     """
@@ -92,6 +97,8 @@ class FleetWorker:
         self.stream = FaultyStream(LocalStream(world.model, world.stream_name), seed=world.dice.getrandbits(32))
         watched: Any = WatchedTable(world.table, name, world.log)
         self.table = FaultyLeaseTable(watched)
+        self.fan_out: FaultyFanOut | None = None
+        self._registration: Registration | None = None
         stream, self._stream_wire = wired(world.network, self.stream, STREAM_TIMEOUT_SECONDS)
         table, self._table_wire = wired(world.network, self.table, TABLE_TIMEOUT_SECONDS, self._note_beat)
         self._clock = lambda: loop.time() * rate
@@ -100,8 +107,11 @@ class FleetWorker:
         is_manual = journal.checkpointing == "manual"
         self.note(facts.Joined(rate=rate, worker_id=self.config.worker_id, host=host, is_manual=is_manual))
         self._emit = Emitter([self._hear])
+        if self.config.fan_out:
+            self._registration = self._make_registration()
         self.keeper = self._make_keeper(table, stream)
         self._data_plane = self._data_context.run(self._make_data_plane, stream)
+        self._data_plane._failure.add_done_callback(self._stop_because_of)
         self._keeping = loop.create_task(self._keep(), name=f"{name} keeper", context=self._keeper_context)
         self._leave_task: asyncio.Task[None] | None = None
 
@@ -169,6 +179,8 @@ class FleetWorker:
     def bury(self) -> None:
         """Tidy away what is left of a worker that crashed, out of everybody's sight; its tasks end when cancelled."""
         self._stream_wire.is_cut = self._table_wire.is_cut = True
+        if self._registration is not None:
+            self._fan_out_wire.is_cut = True
         self._mailbox.to_keeper.close()
         self._data_plane.cut()
         self._let_time_go_on(*self._actors)
@@ -211,6 +223,13 @@ class FleetWorker:
             self._mailbox.to_data_plane.put(KeeperFailed(root))
             self.leave()  # as a process does that cannot go on
 
+    def _stop_because_of(self, failure: "asyncio.Future[BaseException]") -> None:
+        """The data plane cannot go on; what the keeper met was told already."""
+        if self.is_running and not failure.cancelled():
+            error = failure.result()
+            self.note(facts.Failed(error=f"{type(error).__name__}: {error}"))
+            self.leave()
+
     def _make_keeper(self, table: LeaseTable, stream: Stream) -> Keeper:
         return Keeper(
             table,
@@ -237,8 +256,17 @@ class FleetWorker:
             clock=self._clock,
             has_read=asyncio.Event(),
             sleep=self._sleep,
+            registration=self._registration,
         )
         return DataPlane(place, self._mailbox)
+
+    def _make_registration(self) -> Registration:
+        world = self.world
+        door = LocalFanOut(world.model, world.stream_name)
+        self.fan_out = FaultyFanOut(door, seed=world.dice.getrandbits(32))
+        self._fan_out_wire = FanOutWire(world.network, self.fan_out, SILENCE_SECONDS, lambda *_: None)
+        fan_out = cast("FanOut", self._fan_out_wire)
+        return Registration(fan_out, self.config.fan_out_consumer, emit=self._emit, sleep=self._sleep)
 
     async def _sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds / self.rate)

@@ -6,12 +6,14 @@ from typing import Literal
 
 import msgspec
 
-from tests.simulation.incidents import KINDS, MEMBERSHIP
+from kcl_py.local.limits import Limits
+from tests.simulation.incidents import FAN_OUT, KINDS, MEMBERSHIP
 from tests.simulation.laws.liveness import SETTLE_SECONDS
 
-Scale = Literal["small", "hour"]
+Scale = Literal["small", "hour", "fan-out"]
 Ending = Literal["heal", "core", "night", "stream replaced", "table dropped", "table restored"]
 ENDINGS: tuple[Ending, ...] = ("heal", "core", "night", "stream replaced", "table dropped", "table restored")
+PUSHED_RECORDS_MAX = Limits().event_records_max
 STEADY_SECONDS = (20.0, 55.0)  # between two incidents of an hour
 
 
@@ -54,10 +56,14 @@ class Life(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, seed: int, scale: Scale = "small") -> "Life":
         dice = random.Random(f"{scale} {seed}")
-        is_hour = scale == "hour"
+        is_hour, is_fan_out = scale == "hour", scale == "fan-out"
         is_calm = not is_hour and seed % 4 == 3  # every fourth small fleet has doors that work
         likely = dice.choice([0.2, 0.5, 0.8])
-        kinds = [kind for kind in (MEMBERSHIP if is_calm else KINDS) if dice.random() < likely]
+        kinds = [
+            kind
+            for kind in (MEMBERSHIP if is_calm else (*KINDS, *FAN_OUT) if is_fan_out else KINDS)
+            if dice.random() < likely
+        ]
         seconds = 3600.0 if is_hour else 100.0
         pauses = [5.0, 50.0] if is_calm else [2.0, 5.0, 10.0]
         return cls(
@@ -66,7 +72,7 @@ class Life(msgspec.Struct, frozen=True):
             shards=dice.randint(20, 24) if is_hour else dice.randint(1, 8),
             workers=7 if is_hour else dice.randint(2 if is_calm else 1, 6),
             seconds=seconds,
-            settings=_settings(dice, is_hour=is_hour),
+            settings=_settings(dice, is_hour=is_hour) | (_fan_out(dice, is_calm=is_calm) if is_fan_out else {}),
             incidents=_incidents(dice, kinds, seconds, None if is_hour else dice.choice(pauses)),
             ending="heal" if is_calm else dice.choices(ENDINGS, [10, 6, 2, 1, 1, 1])[0],
             is_manual=dice.random() < 0.25,
@@ -122,6 +128,8 @@ class Life(msgspec.Struct, frozen=True):
     def repeats_max(self) -> int:
         """Law S8: so many records, plus one page."""
         cap, page = self.settings["uncheckpointed_records_max"], self.settings["read_limit"]
+        if self.scale == "fan-out":
+            page = PUSHED_RECORDS_MAX
         assert isinstance(cap, int)
         assert isinstance(page, int)
         return cap + page * self.aggregate_max
@@ -142,6 +150,10 @@ def _settings(dice: random.Random, *, is_hour: bool) -> dict[str, object]:
         "retry_backoff_max_seconds": 2.0,
         "retry_stopped_seconds": 5.0,
     }
+
+
+def _fan_out(dice: random.Random, *, is_calm: bool) -> dict[str, object]:
+    return {"fan_out": True, "fan_out_fallback": is_calm or dice.random() < 0.7}
 
 
 def _incidents(dice: random.Random, kinds: list[str], seconds: float, pause: float | None) -> tuple[Incident, ...]:

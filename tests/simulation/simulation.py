@@ -202,7 +202,7 @@ class Simulation:
 
     def replace_stream(self, shards: int) -> None:
         """Delete the stream and create another one of its name."""
-        self._ask(requests.DeleteStream(stream_name=STREAM))
+        self._ask(requests.DeleteStream(stream_name=STREAM, enforce_consumer_deletion=True))
         self._model.streams(loop_clock_ms())
         self._ask(requests.CreateStream(stream_name=STREAM, shard_count=shards))
         self.log.note("", StreamReplaced())

@@ -6,12 +6,13 @@ from collections.abc import Callable
 
 from tests.simulation.endings import ENDINGS
 from tests.simulation.fleet_worker import FleetWorker
-from tests.simulation.incidents import KINDS
+from tests.simulation.incidents import FAN_OUT, KINDS
 from tests.simulation.journals import Journal, ManualJournal
 from tests.simulation.life import Life
 from tests.simulation.scene import Mending, Scene
 from tests.simulation.simulation import Simulation
 
+STRIKES = {**KINDS, **FAN_OUT}
 FAR_SECONDS = (0.01, 0.4)
 FOR_EVER_SECONDS = 1e9
 
@@ -36,6 +37,7 @@ class Swarm:
         self._fleet = fleet
         if self.life.is_far:
             fleet.world.network.latency_seconds = FAR_SECONDS
+        if self.life.is_far or not self.life.settings.get("fan_out_fallback", True):
             fleet.trouble("far", FOR_EVER_SECONDS)  # nobody is as quick as the promises suppose
         trouble = asyncio.create_task(self._suffer(), name="incidents")
         loop = asyncio.get_running_loop()
@@ -95,7 +97,7 @@ class Swarm:
         async with asyncio.TaskGroup() as group:
             for incident in self.life.incidents:
                 await asyncio.sleep(max(0.0, began + incident.at_seconds - loop.time()))
-                strike = KINDS[incident.kind](Scene(self._fleet, self.life, self, self.mending, incident.seed))
+                strike = STRIKES[incident.kind](Scene(self._fleet, self.life, self, self.mending, incident.seed))
                 self._fleet.note_incident(incident.kind)
                 if strike is not None:
                     group.create_task(strike, name=incident.kind)

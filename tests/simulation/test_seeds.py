@@ -4,11 +4,12 @@ from collections import Counter
 
 import pytest
 
-from tests.simulation.incidents import KINDS
+from tests.simulation.incidents import FAN_OUT, KINDS
 from tests.simulation.life import ENDINGS, Life
 from tests.simulation.verdict import lived, verdict_on_life
 
 SEEDS = range(60)
+FAN_OUT_SEEDS = range(24)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -16,6 +17,18 @@ def test_every_law_holds_whatever_goes_wrong(seed):
     life = Life.of(seed)
     verdict = verdict_on_life(life, lived(life))
     assert not verdict, verdict
+
+
+@pytest.mark.parametrize("seed", FAN_OUT_SEEDS)
+def test_every_law_holds_for_fleets_that_read_by_enhanced_fan_out(seed):
+    life = Life.of(seed, "fan-out")
+    verdict = verdict_on_life(life, lived(life))
+    assert not verdict, verdict
+
+
+def test_every_incident_of_fan_out_is_met_by_several_seeds():
+    met = Counter(one.kind for seed in FAN_OUT_SEEDS for one in Life.of(seed, "fan-out").incidents)
+    assert min(met[kind] for kind in FAN_OUT) > 3
 
 
 def test_every_kind_of_incident_is_met_by_several_seeds():

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, TypeVar, cast
 
 from kcl_py.errors import ServiceUnavailable
+from kcl_py.interfaces import Page, Subscription
 
 Door = TypeVar("Door")
 Call = Callable[[], Coroutine[Any, Any, Any]]
@@ -47,6 +48,27 @@ class Network:
             late = partial(_answer, answer, None, TimeoutError())
             asyncio.get_running_loop().call_later(timeout_seconds, late, context=self._context)
 
+    def hold(self, call: Call, timeout_seconds: float) -> asyncio.Future[Any]:
+        """The same for a call that waits for long, in a task of its own from the beginning."""
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._after_a_while(self._begin, call, answer, timeout_seconds)
+        return answer
+
+    def _begin(self, call: Call, answer: asyncio.Future[Any], timeout_seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(self._whole(call, answer), context=self._context)
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        loop.call_later(timeout_seconds, _answer, answer, None, TimeoutError(), context=self._context)
+
+    async def _whole(self, call: Call, answer: asyncio.Future[Any]) -> None:
+        try:
+            result = await call()
+        except Exception as error:  # noqa: BLE001 - it is the caller's
+            self._after_a_while(_answer, answer, None, error)
+        else:
+            self._after_a_while(_answer, answer, result, None)
+
     async def _wait(self, asked: Coroutine[Any, Any, Any], waited_for: Any, answer: asyncio.Future[Any]) -> None:
         try:
             result = await _the_rest(asked, waited_for)
@@ -84,9 +106,9 @@ class Wire:
     """
 
     def __init__(self, network: Network, door: object, timeout_seconds: float, on_send: OnSend) -> None:
-        self._network = network
+        self.network = network
         self._door = door
-        self._timeout_seconds = timeout_seconds
+        self.timeout_seconds = timeout_seconds
         self._on_send = on_send
         self.is_cut = False
 
@@ -95,13 +117,45 @@ class Wire:
             if self.is_cut:
                 raise ServiceUnavailable(f"{operation}: the worker has no power")
             self._on_send(operation, arguments)
-            answer = self._network.carry(partial(getattr(self._door, operation), *arguments), self._timeout_seconds)
+            answer = self.network.carry(partial(getattr(self._door, operation), *arguments), self.timeout_seconds)
             try:
                 return await answer
             except TimeoutError:
-                raise ServiceUnavailable(f"{operation} got no answer in {self._timeout_seconds:g} s") from None
+                raise ServiceUnavailable(f"{operation} got no answer in {self.timeout_seconds:g} s") from None
 
         return call
+
+
+class SubscribedWire:
+    """One worker's way to the pages of a subscription."""
+
+    def __init__(self, wire: "FanOutWire", subscription: Subscription) -> None:
+        self._wire = wire
+        self._subscription = subscription
+
+    async def read(self) -> Page | None:
+        """See `Subscription.read`; who waits too long is told so."""
+        if self._wire.is_cut:
+            raise ServiceUnavailable("the worker has no power")
+        pushed = self._wire.network.hold(self._subscription.read, self._wire.timeout_seconds)
+        try:
+            page: Page | None = await pushed
+        except TimeoutError:
+            raise ServiceUnavailable(f"nothing came for {self._wire.timeout_seconds:g} s") from None
+        return page
+
+    async def close(self) -> None:
+        """A connection is let go of at once, unless there is no power to do it with."""
+        if not self._wire.is_cut:
+            await self._subscription.close()
+
+
+class FanOutWire(Wire):
+    """One worker's way to the door of enhanced fan-out."""
+
+    async def subscribe(self, *arguments: Any) -> Subscription:
+        """See `FanOut.subscribe`."""
+        return SubscribedWire(self, await self.__getattr__("subscribe")(*arguments))
 
 
 def wired(

@@ -11,8 +11,9 @@ import msgspec
 
 from kcl_py import events
 from kcl_py.config import SETTINGS
-from kcl_py.errors import ConfigError
+from kcl_py.errors import ConfigError, ServiceUnavailable
 from kcl_py.local import faults
+from kcl_py.local.fan_out_door import LocalFanOut
 from kcl_py.local.faulty_lease_table import Fault, Operation
 from kcl_py.local.memory_lease_table import LOCK_KEY
 from kcl_py.setting import SIZE
@@ -180,6 +181,20 @@ class Commands:
             worker.stream.faults += lies
         while not lies[0].happened:
             await asyncio.sleep(0.01)
+
+    async def _do_refuse(self, who: str, duration: str) -> None:
+        """What a worker is subscribed to breaks off, and no subscription is accepted."""
+        down = ServiceUnavailable("503")
+        refused = faults.Fault(operation="subscribe", effect=faults.Refused(down))
+        broken = faults.Fault(operation="receive", effect=faults.Broken(down))
+        for worker in self._those(who):
+            assert worker.fan_out is not None
+            worker.fan_out.faults += [refused, broken]
+            self._trouble("fan-out", worker, duration, worker.fan_out.faults.clear)
+
+    async def _do_deregister(self) -> None:
+        """Somebody deletes the consumer of enhanced fan-out."""
+        await LocalFanOut(self._fleet.world.model, self._fleet.world.stream_name).deregister("app")
 
     # -- the lease table ----------------------------------------------------------------------------------------------
 

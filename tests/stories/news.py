@@ -46,6 +46,12 @@ _NEWS: dict[type[facts.What], _Teller] = {
     events.LeaseRecreated: lambda what, who, _name: (f"{who} writes the row of {{}} anew", (what.shard_id,)),
     events.RecordsMissing: lambda what, who, _name: (f"{who} says that records of {{}} are missing", (what.shard_id,)),
     events.LeasePickedUp: lambda what, who, _name: (f"{who} takes up {{}}", (what.shard_id,)),
+    events.ConsumerDeleted: lambda _what, who, _name: (f"{who} finds its fan-out consumer deleted", ()),
+    events.FanOutInterrupted: lambda what, who, _name: (
+        f"{who} cannot subscribe to {{}}, {'and polls' if what.is_polled else 'and waits'}",
+        (what.shard_id,),
+    ),
+    events.FanOutResumed: lambda what, who, _name: (f"{who} subscribes to {{}} again", (what.shard_id,)),
     facts.Failed: lambda what, who, _name: (f"{who} fails: {what.error}", ()),
     facts.Left: lambda _what, who, _name: (f"{who} has left", ()),
 }

@@ -3,8 +3,8 @@
     absent ─ register, wait until it is ACTIVE ─→ there ─ the service does not know it ─→ said aloud, a pause, absent
 
 It is registered again because the setting says that the stream is to be read through it: who polls instead takes from
-the five reads and 2 MB a second that every other application shares. The pause grows, so that whoever else deletes it
-time and again is no opponent.
+the five reads and 2 MB a second that every other application shares. The pause grows, so that whoever deletes
+it time and again is no opponent.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from kcl_py.retrying import Sleep, jittered, retrying
 from kcl_py.runtime.emitter import Emitter
 
 _TRY_AGAIN = jittered(1.0, 60.0)
-_REGISTER_AGAIN = jittered(2.0, 300.0)
+_REGISTER_AGAIN = jittered(2.0, 30.0)
 _TRANSIENT = (Throttled, ServiceUnavailable, StreamNotFound)  # of a stream that is gone the keeper says what follows
 
 

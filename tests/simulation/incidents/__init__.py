@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Coroutine, Mapping
 
-from tests.simulation.incidents import membership, shards, stream, table, user_code
+from tests.simulation.incidents import fan_out, membership, shards, stream, table, user_code
 from tests.simulation.scene import Scene
 
 Strike = Callable[[Scene], Coroutine[object, object, None] | None]
@@ -51,5 +51,17 @@ KINDS: Mapping[str, Strike] = {
     # clocks
     "wall clock": membership.wall_clock,
 }
+FAN_OUT: Mapping[str, Strike] = {
+    "broken subscriptions": fan_out.broken_subscriptions,
+    "half-open subscriptions": fan_out.half_open_subscriptions,
+    "lost pages": fan_out.lost_pages,
+    "refused subscriptions": fan_out.refused_subscriptions,
+    "throttled subscriptions": fan_out.throttled_subscriptions,
+    "lost subscriptions": fan_out.lost_subscriptions,
+    "nameless last pages": fan_out.nameless_last_pages,
+    "taken subscriptions": fan_out.taken_subscriptions,
+    "deleted consumer": fan_out.deleted_consumer,
+}
+"""What happens beside all that in fleets that read by enhanced fan-out."""
 MEMBERSHIP = ("leave", "crash", "crash of the leader", "pause", "burst of joins", "slow", "split", "merge")
 """What happens in fleets whose doors work."""
