@@ -14,10 +14,10 @@ from typing import Any, Protocol
 
 import msgspec
 from aiobotocore.client import AioBaseClient
-from botocore.awsrequest import AWSPreparedRequest
 from botocore.parsers import create_parser
 
 from kcl_py.aws import get_records
+from kcl_py.aws.http_post import HttpPost
 from kcl_py.aws.signature import Keys, Signer
 
 OPERATION = "GetRecords"
@@ -53,15 +53,14 @@ class _Pattern(msgspec.Struct, frozen=True):
     signed_headers: dict[str, str]  # and those of them that are signed, by lower-case names
     signer: Signer
 
-    def request(self, keys: Keys, body: bytes, moment: str) -> Any:
-        """One of them, as the SDK's HTTP session takes it."""
+    def headers_of(self, keys: Keys, body: bytes, moment: str) -> dict[str, str]:
+        """Those of one request, signed."""
         now = {"X-Amz-Date": moment}
         if keys.token:
             now["X-Amz-Security-Token"] = keys.token
         signed = self.signed_headers | {name.lower(): value for name, value in now.items()}
         authorization = self.signer.authorization(keys, signed, body, moment)
-        headers = self.headers | now | {"Authorization": authorization, _INVOCATION_ID: str(uuid.uuid4())}
-        return AWSPreparedRequest("POST", self.url, headers, body, False)
+        return self.headers | now | {"Authorization": authorization, _INVOCATION_ID: str(uuid.uuid4())}
 
 
 class DirectReads:
@@ -75,6 +74,7 @@ class DirectReads:
         self.are_possible = False
         self._client = client
         self._pattern: _Pattern | None = None
+        self._post: HttpPost | None = None
         self._patterns_left = _PATTERNS_MAX
         self._shape = client.meta.service_model.operation_model(OPERATION).output_shape
         self._parser = create_parser("json")
@@ -92,19 +92,17 @@ class DirectReads:
             Exception: whatever the client's HTTP session and credentials raise.
         """
         assert self._pattern is not None
+        assert self._post is not None
         body = msgspec.json.encode(parameters)
         keys = await _credentials(self._client).get_frozen_credentials()
-        request = self._pattern.request(keys, body, _now())
-        response = await self._client._endpoint.http_session.send(request)  # noqa: SLF001 - there is no other way to it
-        answer = {
-            "headers": response.headers,
-            "status_code": response.status_code,
-            "body": await response.content,
-        }
+        status, headers, content = await self._post.send(self._pattern.headers_of(keys, body, _now()), body)
+        answer = {"status_code": status, "headers": headers, "body": content}
         decoded: dict[str, Any] = {}
         get_records.decode(answer, decoded)
-        parsed: dict[str, Any] = decoded or self._parser.parse(answer, self._shape)
-        if response.status_code < 300:
+        if decoded:
+            return decoded
+        parsed: dict[str, Any] = self._parser.parse(answer, self._shape)
+        if status < 300:
             return parsed
         code = parsed.get("Error", {}).get("Code")
         raise self._client.exceptions.from_code(code)(parsed, OPERATION)
@@ -117,9 +115,11 @@ class DirectReads:
         pattern = _pattern_in(request)
         if pattern is not None:
             keys = await _credentials(self._client).get_frozen_credentials()
-            own = pattern.request(keys, request.body, _of_all(request.headers)["x-amz-date"])
-            if _of_all(own.headers) == _of_all(request.headers):
-                self._pattern, self.are_possible = pattern, True
+            sent = _of_all(request.headers)
+            if _of_all(pattern.headers_of(keys, request.body, sent["x-amz-date"])) == sent:
+                self._pattern = pattern
+                self._post = HttpPost(self._client._endpoint.http_session, pattern.url)  # noqa: SLF001
+                self.are_possible = True
 
 
 def _pattern_in(request: Any) -> _Pattern | None:
