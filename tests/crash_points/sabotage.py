@@ -91,7 +91,7 @@ async def _delete_the_entry_first(departure: Departure) -> None:
 
 async def _leave_a_task_behind(consumer: ShardConsumer, checkpointer: ShardCheckpointer) -> None:
     reader = consumer._make_reader()
-    reading = asyncio.create_task(consumer._or_lose(reader.run()))
+    reading = asyncio.create_task(consumer._read(reader))
     timing = asyncio.create_task(consumer._write_on_time(checkpointer, reader))
     try:
         await consumer._deliver(checkpointer)

@@ -146,7 +146,7 @@ class ShardConsumer:
     async def _read_and_deliver(self, checkpointer: ShardCheckpointer) -> None:
         reader = self._make_reader()
         background = (
-            asyncio.create_task(self._or_lose(reader.run()), name=f"read {self.shard_id}"),
+            asyncio.create_task(self._read(reader), name=f"read {self.shard_id}"),
             asyncio.create_task(self._write_on_time(checkpointer, reader), name=f"checkpoint {self.shard_id}"),
         )
         for task in background:
@@ -157,6 +157,9 @@ class ShardConsumer:
             for task in background:
                 task.cancel()
             await asyncio.gather(*background, return_exceptions=True)
+
+    async def _read(self, reader: ShardReader) -> None:
+        await self._or_lose(reader.run())
 
     def _make_reader(self) -> ShardReader:
         return ShardReader(
