@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from kcl_py.events import HandOffOpened, LeaseAssigned, SessionLost, SessionStarted, WorkerReady
+from kcl_py.runtime.fleet.coordinator import OBSERVE_SECONDS, TURNS_PER_FAILOVER
 from tests.simulation.facts import Blocked, Crashed, EntryWritten, Failed, Trouble
 from tests.simulation.laws.history import History, position_of
 from tests.simulation.laws.judgement import Judgement
@@ -38,6 +39,8 @@ def takeovers(history: History) -> Iterator[Takeover]:
             {history.worker_of(key) for key in (lock.owner, lock.standby) if key} - {entry.worker} if lock else set()
         )
         allowed = (1 if survivors else 2) * failover + TAKEOVER_SECONDS
+        looked = max(OBSERVE_SECONDS, OBSERVE_SECONDS * len(circumstances.at(entry.at).able) / 100)  # above 100 workers
+        allowed += min(looked, failover / TURNS_PER_FAILOVER) - OBSERVE_SECONDS if looked > OBSERVE_SECONDS else 0
         for shard_id in history.writes_of:
             row = history.row_at(shard_id, entry.at)
             if row is None or row.is_finished or history.worker_of(row.effective_owner) != entry.worker:
@@ -50,7 +53,7 @@ def takeovers(history: History) -> Iterator[Takeover]:
 
 def soon_elsewhere(history: History) -> Judgement:
     """L1: what a worker that crashed held is delivered elsewhere (where no records wait: picked up) within F + 3 s if
-    leader or standby survives, and within 2 F + 3 s otherwise.
+    leader or standby survives, and within 2 F + 3 s otherwise; above 100 workers everybody is looked at less often.
     """
     judgement = Judgement()
     for one in takeovers(history):
