@@ -42,7 +42,7 @@ class Results(msgspec.Struct, frozen=True):
     user_records_per_second: dict[str, float]  # by whose the partition keys are
 
 
-def about(rounds: int, seconds: float) -> str:
+def about(seconds: float) -> str:
     """Where, when and with what."""
     commit = _said("git", "describe", "--always", "--dirty") or "no commit"
     packages = ", ".join(f"{name} {version(name)}" for name in ("aioboto3", "botocore", "aiohttp", "msgspec"))
@@ -50,14 +50,14 @@ def about(rounds: int, seconds: float) -> str:
     return (
         f"{datetime.now(UTC):%Y-%m-%d}, kcl_py at {commit}, {_processor()}, {os.cpu_count()} cores, {gib:.0f} GiB, "
         f"{platform.system()} {platform.release()}, {platform.python_implementation()} {platform.python_version()}, "
-        f"{packages}; {rounds} rounds of {seconds:g} s, load average {os.getloadavg()[0]:.1f} at the end."
+        f"{packages}; samples of {seconds:g} s, load average {os.getloadavg()[0]:.1f} at the end."
     )
 
 
 def sections(results: Results) -> dict[str, str]:
     """Every table by its name in the document."""
     return {
-        "about": results.about,
+        "about": f"{results.about} {_rounds(results)}",
         "targets": _targets(results),
         "records": _records(results),
         "calls": _calls(results),
@@ -78,6 +78,12 @@ def written_into(document: str, tables: dict[str, str]) -> str:
             raise LookupError(f"the document has no place for {name}")
         document = place.sub(lambda found, table=table: f"{found[1]}{table}\n{found[2]}", document)  # type: ignore[misc]
     return document
+
+
+def _rounds(results: Results) -> str:
+    """How many there were: a median of one is a single sample."""
+    compared, others = len(results.side_by_side[0].rounds), len(results.by_size[0].rounds)
+    return f"Rounds: {compared} for CPU per record against peers, {others} for every other table, lag included."
 
 
 def _records(results: Results) -> str:

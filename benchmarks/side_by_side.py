@@ -74,7 +74,7 @@ def measured(rounds: int, seconds: float) -> Results:
             latency={name: _latency(mode) for name, mode in cells.LATENCY.items()},
             memory={body.name: _memory(endpoints, body) for body in (cells.LARGE, cells.LARGE_1KB)},
             user_records_per_second=_of_program({}, dict[str, float], "unpacking", str(seconds)),
-            about=about(rounds, seconds),
+            about=about(seconds),
         )
 
 

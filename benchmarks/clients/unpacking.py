@@ -13,18 +13,27 @@ from kcl_py.core.shard import HASH_KEY_MAX, HashRange
 
 
 def main(seconds: str) -> None:
-    """Unpack a page again and again: one where every user record has a key of its own, one where ten share it."""
-    kinds = {"of its own": AGGREGATED, "of ten": msgspec.structs.replace(AGGREGATED, sharing_key=10)}
-    print(json.dumps({name: _per_second(body, float(seconds)) for name, body in kinds.items()}), flush=True)
+    """Unpack pages whose user records have keys of their own, or share one by tens; in one shard, or in one of four.
+
+    A shard that is the only one takes every hash, and no key is hashed; in any other each of an aggregate's keys is.
+    """
+    keys = {"of its own": AGGREGATED, "of ten": msgspec.structs.replace(AGGREGATED, sharing_key=10)}
+    ranges = {"the only shard": HASH_KEY_MAX, "one of 4 shards": HASH_KEY_MAX // 4}
+    rates = {
+        f"{key}, {shard}": _per_second(body, HashRange(0, end), float(seconds))
+        for key, body in keys.items()
+        for shard, end in ranges.items()
+    }
+    print(json.dumps(rates), flush=True)
 
 
-def _per_second(body: Body, seconds: float) -> float:
+def _per_second(body: Body, hash_range: HashRange, seconds: float) -> float:
     """User records in a second of CPU."""
     records = [
         Record(data=body.payload(), partition_key="a", sequence_number=str(number), arrival_timestamp_seconds=1.0)
         for number in range(body.records)
     ]
-    hash_range, user_records, until = HashRange(0, HASH_KEY_MAX), 0, time.monotonic() + seconds
+    user_records, until = 0, time.monotonic() + seconds
     began = time.process_time()
     while time.monotonic() < until:
         user_records += sum(map(len, aggregation.unpack_all(records, hash_range)))
