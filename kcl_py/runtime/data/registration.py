@@ -26,11 +26,13 @@ class Registration:
     Attributes:
         fan_out: the door.
         arn: the consumer's; None while it is not there.
+        is_stream_missing: the last attempt to register it found no stream.
     """
 
     def __init__(self, fan_out: FanOut, name: str, *, emit: Emitter, sleep: Sleep = asyncio.sleep) -> None:
         self.fan_out = fan_out
         self.arn: str | None = None
+        self.is_stream_missing = False
         self._name = name
         self._emit = emit
         self._sleep = sleep
@@ -46,6 +48,7 @@ class Registration:
         while True:
             self._missing.clear()
             self.arn = await self._registered(is_first=not deletions)
+            self.is_stream_missing = False
             self._emit(ConsumerRegistered(consumer=self._name))
             await self._missing.wait()
             deletions += 1
@@ -66,4 +69,5 @@ class Registration:
         return consumer.arn
 
     def _note(self, error: BaseException, _attempt: int, _pause: float) -> None:
+        self.is_stream_missing = isinstance(error, StreamNotFound)
         self._emit(ServiceTrouble(operation=f"register consumer {self._name}", reason=str(error)))

@@ -121,12 +121,12 @@ class Subscriber:
         while True:
             arn = self._registration.arn
             if arn is None:
+                if self._registration.is_stream_missing:
+                    self._report_missing()
                 return self._interrupted("the consumer is not ACTIVE yet", ABSENT_SECONDS)
             refused_seconds = self._not_before - asyncio.get_running_loop().time()
             if self._is_polled_meanwhile and refused_seconds > 1:
-                return self._interrupted(
-                    "a subscription ended early", refused_seconds
-                )
+                return self._interrupted("a subscription ended early", refused_seconds)
             try:
                 await self._until_allowed()
                 if await self._follow(arn):
@@ -137,8 +137,6 @@ class Subscriber:
                 return self._interrupted(str(taken), REFUSED_SECONDS + _TAKEN_AGAIN(self._takings), "warning")
             except ConsumerMissing as missing:
                 self._registration.is_missing(arn)
-                if not self._is_polled_meanwhile:
-                    self._report_missing()  # the whole stream may be gone, and nobody else would notice
                 return self._interrupted(str(missing), ABSENT_SECONDS, "warning")
             except (*_TRANSIENT, AccessDenied) as error:
                 if isinstance(error, AccessDenied) and not self._has_read.is_set():
@@ -188,8 +186,7 @@ class Subscriber:
         lending = asyncio.get_running_loop().call_later(ROOM_SECONDS, self._lend_room)
         page = None
         try:
-            with self._pulse.attempting():
-                pushed = await subscription.read()
+            pushed = await subscription.read()  # which the pulse counts from the wait for room on
             if pushed is not None:
                 # any place will do for an end that is not believed: who subscribes again begins at the position
                 page = await self._position.with_children(self._position.checked(pushed), going_on="")
