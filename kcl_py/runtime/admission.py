@@ -16,6 +16,7 @@ from kcl_py.runtime.emitter import Emitter
 
 _SILENCE_FAILOVERS = 3
 _LOOK_AGAIN = jittered(0.5, 10.0)
+_FRESH_SECONDS = 2.0  # no table is deleted and restored in less
 
 
 class Admission:
@@ -36,6 +37,7 @@ class Admission:
         self._clock = clock
         self._emit = emit
         self._sleep = sleep
+        self._looked_at = float("-inf")
 
     async def admit(self, listing: tuple[Shard, ...], binding: Binding) -> None:
         """Check the table against the stream's shards, and adopt the rows that belong to nobody yet.
@@ -43,7 +45,7 @@ class Admission:
         Raises:
             TableRefused: it is another fleet's, stream's, application's or restored table; nothing was changed.
         """
-        self._binding = binding
+        self._binding, self._looked_at = binding, self._clock()
         snapshot = await self._table.snapshot()
         for odd in snapshot.odd_rows:
             self._emit(OddRowFound(key=odd.key, reason=odd.reason))
@@ -62,18 +64,24 @@ class Admission:
             self._emit(TableTakenOver(table=self._config.table_name, leases=len(strays), kind=snapshot.kind.value))
 
     async def check_again(self) -> None:
-        """Make sure, before a session begins anew, that the table is still the one that was admitted (law S10).
+        """Make sure, where a session begins, that the table is still the one that was admitted (law S10).
+
+        Asked before an entry is written anew, and after one was written at last, which may take minutes.
 
         Raises:
             TableRefused: it is another one of its name: whatever is in it, this worker's leases are not.
         """
+        if self._clock() - self._looked_at < _FRESH_SECONDS:
+            return
         retry = retrying(
             *TROUBLE,
             pause=_LOOK_AGAIN,
             on_retry=lambda error, *_: self._emit(ServiceTrouble(operation="look at the table", reason=str(error))),
             sleep=self._sleep,
         )
+        looked_at = self._clock()
         self._check_identity(self._binding.table_id, await retry(self._table.prepare))
+        self._looked_at = looked_at
 
     async def prove_access(self, session: str) -> None:
         """Make every kind of read that a running worker makes: later, a refusal would be taken for trouble that passes.

@@ -217,6 +217,7 @@ class Keeper:
 
     async def _join(self) -> None:
         await self._heartbeat.join()
+        await self._admission.check_again()
         self._has_joined = True
         self._emit(SessionStarted(session=self._heartbeat.key))
         if self._is_leaving:

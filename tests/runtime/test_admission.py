@@ -12,6 +12,7 @@ from kcl_py.core.table import TableKind
 from kcl_py.errors import TableRefused
 from kcl_py.events import TableCreated, TableTakenOver
 from kcl_py.local.doors import LocalStream
+from kcl_py.local.faulty_lease_table import Fault
 from tests.runtime.bench import SHARD_0, SHARD_1, STREAM, BenchWorker, Site
 from tests.virtual_time import run
 
@@ -255,5 +256,28 @@ def test_a_table_that_is_restored_under_a_running_worker_stops_it():
         assert "restored" in str(worker.failure)
         assert (await site.memory.snapshot()).leases == rows
         await worker.crash()
+
+    run(story())
+
+
+def test_a_table_that_is_restored_before_a_worker_could_join_is_refused():
+    async def story():
+        site = Site()
+        first = BenchWorker(site)
+        await asyncio.sleep(10)
+        await first.drain()
+        rows = (await site.memory.snapshot()).leases
+        late = BenchWorker(site)
+        late.table.faults.append(Fault(kind="throttle", operation="write_session", times=9))
+        await asyncio.sleep(1)
+        assert late.failure is None
+        site.memory.drop()
+        await site.memory.prepare()
+        for row in rows:
+            site.memory.put(row)
+        await asyncio.sleep(60)
+        assert isinstance(late.failure, TableRefused)
+        assert (await site.memory.snapshot()).leases == rows
+        await late.crash()
 
     run(story())
