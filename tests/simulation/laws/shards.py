@@ -46,9 +46,10 @@ def discovery(history: History) -> Judgement:
     """L5: the children of a shard that ended are held within one audit interval, whoever died meanwhile.
 
     Judged where the doors worked and somebody was there all the time; an interval shorter than a takeover counts as
-    one, for a child may belong to the ender when that dies.
+    one, for a child may belong to the ender when that dies. A child that closed longer ago than retention is nowhere.
     """
     judgement = Judgement()
+    closed_at = {parent: entry.at for entry, reshard in history.log.of(Resharded) for parent in reshard.parents}
     takeover = 2 * history.failover_seconds + TAKEOVER_SECONDS
     patience = max(history.audit_seconds, takeover) + 2 * PLAN_SECONDS
     for child, parents in history.parents.items():
@@ -57,6 +58,8 @@ def discovery(history: History) -> Judgement:
         begin = max(history.ended_at[parent] for parent in parents)
         end = begin + patience
         if end > history.ends_at or not history.is_calm(begin, end):
+            continue
+        if end - closed_at.get(child, end) >= RETENTION_SECONDS:
             continue
         if history.circumstances.is_anybody_able_throughout(begin - history.failover_seconds, end):
             held = [entry.at for entry, _ in history.pick_ups_of.get(child, ())]
