@@ -66,8 +66,8 @@ def test_an_idle_subscription_says_so_every_few_seconds_and_ends_after_five_minu
     timed: tuple[Service, TickingClock], consumer: TestedConsumer
 ) -> None:
     _, clock = timed
+    began_ms = clock.now_ms  # at the latest: the server looks at this clock as well, and moves it
     with consumer.subscribed() as pushed:
-        began_ms = clock.now_ms
         for _ in range(2):
             clock.advance(seconds=4)
             event = pushed.event()

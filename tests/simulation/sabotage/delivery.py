@@ -151,9 +151,7 @@ CATALOGUE = (
         "if False:",
         "aggregates",
         "complete",
-        "heal",
-        "progress",
-        "soon_elsewhere",
+        "nobody_fails",
     ),
     by_law(
         "what was fetched before is kept",
@@ -163,6 +161,7 @@ CATALOGUE = (
         "expired",
         "complete",
         "heal",
+        "nobody_fails",
     ),
     by_law(
         "the checkpoint timer never fires",
