@@ -142,6 +142,7 @@ class Subscriber:
                 if isinstance(error, AccessDenied) and not self._has_read.is_set():
                     raise
                 if self._is_hopeless_after(error):
+                    self._failures = 0
                     self._surrenders += 1
                     return self._interrupted(str(error), _GIVEN_UP(self._surrenders), "warning")
                 await self._sleep(_PAUSE(self._failures))
@@ -228,7 +229,6 @@ class Subscriber:
 
     def _interrupted(self, reason: str, seconds: float, level: Level = "info") -> float:
         """Say it, unless it was said and nothing has changed."""
-        self._failures = 0
         if not self._is_interrupted:
             self._is_interrupted = True
             self._emit(
