@@ -4,13 +4,15 @@ import argparse
 import itertools
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from tests.prove.lives import Lived, Wanted, live_all
 from tests.prove.page import Part, page
 from tests.prove.parts import long_parts
+from tests.simulation.life import Scale
 
-FIXED_SMALL, FIXED_HOURS = range(60, 70), range(88)
+PER_ROUND: Mapping[Scale, int] = {"hour": 1, "small": 2, "fan-out": 1}
+FIXED: Mapping[Scale, Iterable[int]] = {"hour": range(88), "small": range(60, 66), "fan-out": range(60, 66)}
 HOURS_MIN = 80.0  # of busy fleets, in the fixed part
 
 
@@ -24,12 +26,12 @@ def main() -> int:
     began = time.monotonic()
     parts = [] if arguments.fixed else list(long_parts())  # what is fixed runs beside the suite, which has the rest
     if arguments.fixed:
-        lives = _lived(_alternating(FIXED_SMALL, FIXED_HOURS))
+        lives = _lived(_alternating(FIXED))
         counted = lives["hour"].hours.counted
         parts.append(Part("hours of busy fleets", f"{counted:.1f}, {HOURS_MIN:.0f} are wanted", counted >= HOURS_MIN))
     else:
-        seeds = itertools.count(arguments.first), itertools.count(arguments.first)
-        lives = _lived(_alternating(*seeds), time.monotonic() + 60 * arguments.minutes)
+        endless: Mapping[Scale, Iterable[int]] = {scale: itertools.count(arguments.first) for scale in PER_ROUND}
+        lives = _lived(_alternating(endless), time.monotonic() + 60 * arguments.minutes)
     say(page(lives, parts, time.monotonic() - began))
     return int(any(one.verdicts for one in lives.values()) or not all(part.is_right for part in parts))
 
@@ -40,19 +42,17 @@ def say(what: object) -> None:
     sys.stdout.flush()
 
 
-def _alternating(small: Iterable[int], hours: Iterable[int]) -> Iterator[Wanted]:
-    """A long life and three short ones, as long as there are any."""
-    short, long = iter(small), iter(hours)
-    while True:
-        batch = [Wanted("hour", seed) for seed in itertools.islice(long, 1)]
-        batch += [Wanted("small", seed) for seed in itertools.islice(short, 3)]
-        if not batch:
-            return
+def _alternating(seeds: Mapping[Scale, Iterable[int]]) -> Iterator[Wanted]:
+    """Some lives of every scale in turn, as long as there are any."""
+    left = {scale: iter(of_scale) for scale, of_scale in seeds.items()}
+    while batch := [
+        Wanted(scale, seed) for scale, count in PER_ROUND.items() for seed in itertools.islice(left[scale], count)
+    ]:
         yield from batch
 
 
-def _lived(wanted: Iterator[Wanted], until: float | None = None) -> dict[str, Lived]:
-    lives = {"small": Lived(), "hour": Lived()}
+def _lived(wanted: Iterator[Wanted], until: float | None = None) -> Mapping[Scale, Lived]:
+    lives = {scale: Lived() for scale in PER_ROUND}
     for scale, one in live_all(wanted, until):
         lives[scale] += one
         for verdict in one.verdicts:

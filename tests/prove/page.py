@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from tests.prove.lives import Lived
+from tests.simulation.life import Scale
 
 WIDTH = 100
 
@@ -17,7 +18,7 @@ class Part(NamedTuple):
     is_right: bool
 
 
-def page(lives: Mapping[str, Lived], parts: Sequence[Part], seconds: float) -> str:
+def page(lives: Mapping[Scale, Lived], parts: Sequence[Part], seconds: float) -> str:
     """Everything that was seen.
 
     Args:
@@ -40,7 +41,7 @@ def page(lives: Mapping[str, Lived], parts: Sequence[Part], seconds: float) -> s
     return "\n".join(lines)
 
 
-def _lives(lives: Mapping[str, Lived], everything: Lived) -> Iterator[str]:
+def _lives(lives: Mapping[Scale, Lived], everything: Lived) -> Iterator[str]:
     heads = (("seeds", 7), ("fleet h", 10), ("counted h", 11), ("worker h", 10), ("faults", 8), ("records", 10))
     yield f"{'Simulated fleets':<18}" + "".join(f"{head:>{width}}" for head, width in heads) + "  log lines  broken"
     for name, one in [*lives.items(), ("all", everything)]:
