@@ -2,15 +2,16 @@
 
 import hashlib
 from array import array
-from collections.abc import Iterator
-from itertools import compress, islice
-from struct import Struct
+from collections.abc import Iterable, Iterator, Set
+from itertools import islice
 
 import msgspec
 
 from kcl_py.core import protobuf
+from kcl_py.core.key_table import KEY_TAG, KeyHashes, short_keys
 from kcl_py.core.protobuf import Malformed
 from kcl_py.core.record import Record
+from kcl_py.core.record_run import DATA_TAG, KEY_INDEX_TAG, RECORD_TAG, SHORT, RecordRun
 from kcl_py.core.shard import HASH_KEY_MAX, HashRange
 
 MAGIC = b"\xf3\x89\x9a\xc2"
@@ -22,11 +23,8 @@ MADE_AT_ONCE_MAX = 10_000
 """User records that exist together before somebody asks for more."""
 
 _MD5_BYTES = 16
-_KEY_TAG, _HASH_KEY_TAG, _RECORD_TAG = 0x0A, 0x12, 0x1A  # fields 1, 2 and 3 of AggregatedRecord, length-delimited
-_KEY_INDEX_TAG, _HASH_KEY_INDEX_TAG, _DATA_TAG = 0x08, 0x10, 0x1A  # fields 1, 2 and 3 of its Record
-_SHORT = 0x4000  # below it a varint has at most two bytes, which the quick paths read in place
-_begin = Struct("6B").unpack_from  # of a user record: three tags, and three varints of one byte
-_begin_wide = Struct("9B").unpack_from  # of at most two bytes
+_HASH_KEY_TAG, _HASH_KEY_INDEX_TAG = 0x12, 0x10  # field 2 of AggregatedRecord, and of its Record
+_KEY_HASHES = KeyHashes()  # of all shards: a hash is the same in each
 
 
 class Aggregate:
@@ -34,8 +32,8 @@ class Aggregate:
 
     The first ones are made while the message is read, which is the quickest way, as long as they have the usual shape;
     they are given out when all the others have been read too. User record i of the others is `blob[starts[i]:stops[i]]`
-    with the keys `keys[key_indexes[i]]` and `hash_keys[hash_key_indexes[i]]`; entry 0 of `hash_keys` is None, for a
-    record without one.
+    with the keys `keys[key_indexes[i]]`
+    and `hash_keys[hash_key_indexes[i]]`; entry 0 of `hash_keys` is None, for a record without one.
     """
 
     def __init__(self, record: Record, hash_range: HashRange | None) -> None:
@@ -58,26 +56,33 @@ class Aggregate:
         end = len(blob) - _MD5_BYTES
         if end <= len(MAGIC):
             raise Malformed("too short")
-        if hashlib.md5(blob[len(MAGIC) : end], usedforsecurity=False).digest() != blob[end:]:
+        if hashlib.md5(memoryview(blob)[len(MAGIC) : end], usedforsecurity=False).digest() != blob[end:]:
             raise Malformed("MD5 mismatch")
-        at = self._read_short_keys(len(MAGIC), end)
-        self._read_message(self._make_usual(at, end), end)
+        self.keys, at = short_keys(blob, len(MAGIC), end)
+        first = RecordRun(record, self.keys)
+        at = first.read(at, end, MADE_AT_ONCE_MAX)
+        self._made = first.made
+        self._read_message(at, end)
         self._check()
 
     def user_records(self) -> Iterator[list[Record]]:
         """Give them in order, in lists of at most `MADE_AT_ONCE_MAX`. To be called once."""
-        count = len(self._made)
-        if count:
-            made, self._made = self._made, []
+        made, self._made = self._made, []
+        is_hashed = made or 0 in self.hash_key_indexes
+        outside = _KEY_HASHES.outside(self.keys, self._hash_range) if is_hashed else frozenset()
+        first = len(made)
+        if made:
+            _flag(made, outside)
             yield made
-            made = []
-        places = self._others(count)
-        while some := list(islice(places, MADE_AT_ONCE_MAX)):
-            yield some
+            made = []  # whoever asked for them may have let them go
+        if self.key_indexes:
+            places = self._others(first, outside)
+            while some := list(islice(places, MADE_AT_ONCE_MAX)):
+                yield some
 
-    def _others(self, index: int) -> Iterator[Record]:
+    def _others(self, index: int, outside: Set[str]) -> Iterator[Record]:
         keys, hash_keys, blob = self.keys, self.hash_keys, self.blob
-        is_key_outside = self._outside_by_key() if 0 in self.hash_key_indexes else [False] * len(keys)
+        is_key_outside = [key in outside for key in keys]
         is_hash_key_outside = [key is not None and self._is_outside(int(key)) for key in hash_keys]
         sequence_number, arrival = self._record.sequence_number, self._record.arrival_timestamp_seconds
         places = zip(self.key_indexes, self.hash_key_indexes, self.starts, self.stops, strict=True)
@@ -93,79 +98,8 @@ class Aggregate:
                 outside_hash_range=is_hash_key_outside[hash_key] if hash_key else is_key_outside[key],
             )
 
-    def _outside_by_key(self) -> list[bool]:
-        hash_range = self._hash_range
-        if hash_range is None or hash_range == HashRange(0, HASH_KEY_MAX):
-            return [False] * len(self.keys)
-        first, last = hash_range.start.to_bytes(16, "big"), hash_range.end.to_bytes(16, "big")
-        md5 = hashlib.md5
-        return [not first <= md5(key.encode(), usedforsecurity=False).digest() <= last for key in self.keys]
-
     def _is_outside(self, hash_key: int) -> bool:
         return self._hash_range is not None and hash_key not in self._hash_range
-
-    def _make_usual(self, at: int, end: int) -> int:
-        """Make user records that have no hash key and stand there as most producers write them.
-
-        Returns:
-            Where something else follows, or more than may be made at once.
-        """
-        blob, keys, add, record = self.blob, self.keys, self._made.append, self._record
-        keys_short = min(len(keys), _SHORT)
-        sequence_number, arrival = record.sequence_number, record.arrival_timestamp_seconds
-        for sub_sequence_number in range(MADE_AT_ONCE_MAX):
-            if at >= end:
-                break
-            tag, size, key_tag, key, data_tag, data_size = _begin(blob, at)
-            if tag == data_tag == _RECORD_TAG and key_tag == _KEY_INDEX_TAG and data_size + 4 == size <= 0x7F >= key:
-                start = at + 6
-                stop = start + data_size
-            else:
-                start, stop, key = self._wide(at)
-            if key >= keys_short or stop > end:
-                break
-            add(
-                Record(
-                    data=blob[start:stop],
-                    partition_key=keys[key],
-                    sequence_number=sequence_number,
-                    arrival_timestamp_seconds=arrival,
-                    sub_sequence_number=sub_sequence_number,
-                    aggregated=True,
-                )
-            )
-            at = stop
-        self._flag_outside()
-        return at
-
-    def _flag_outside(self) -> None:
-        """Flag those of the records made that are outside the shard's hash range, which seldom any is."""
-        outside = set(compress(self.keys, self._outside_by_key())) if self._made else None
-        if outside:
-            self._made = [
-                msgspec.structs.replace(record, outside_hash_range=True) if record.partition_key in outside else record
-                for record in self._made
-            ]
-
-    def _wide(self, at: int) -> tuple[int, int, int]:
-        """Read the user record at `at` if it is of the usual shape and has varints of one or two bytes.
-
-        Returns:
-            Where its data begins and ends, and the index of its key; that is `_SHORT` if it is not.
-        """
-        tag, size, key_tag, key, data_tag, data_size, byte, next_byte, last_byte = _begin_wide(self.blob, at)
-        start, stop = at + 6, at + 2 + size
-        if size > 0x7F:
-            start, stop = start + 1, stop + (key_tag << 7) - 0x7F
-            key_tag, key, data_tag, data_size, byte, next_byte = key, data_tag, data_size, byte, next_byte, last_byte
-        if key > 0x7F:
-            start, key = start + 1, key + (data_tag << 7) - 0x80
-            data_tag, data_size, byte = data_size, byte, next_byte
-        if data_size > 0x7F:
-            start, data_size = start + 1, data_size + (byte << 7) - 0x80
-        is_usual = tag == data_tag == _RECORD_TAG and key_tag == _KEY_INDEX_TAG and start + data_size == stop
-        # a third byte, which was not read, would show in a number of `_SHORT` or more
-        return start, stop, key if is_usual and stop - at < _SHORT else _SHORT
 
     def _read_message(self, at: int, end: int) -> None:
         """Read every field of AggregatedRecord in `blob[at:end]`.
@@ -174,33 +108,24 @@ class Aggregate:
         leaves the blob, because it looks ahead at 12 bytes at most and the MD5 still follows `end`.
         """
         while at < end:
-            at = self._read_short_records(self._read_short_keys(at, end), end)
+            keys, at = short_keys(self.blob, at, end)
+            self.keys += keys
+            at = self._read_short_records(at, end)
             if at < end:
                 at = self._read_field(at, end)
-
-    def _read_short_keys(self, at: int, end: int) -> int:
-        """Read partition keys of under 128 bytes for as long as they follow one another; return where that ends."""
-        blob, append = self.blob, self.keys.append
-        try:
-            while blob[at] == _KEY_TAG and (size := blob[at + 1]) < 0x80 and (stop := at + 2 + size) <= end:
-                append(blob[at + 2 : stop].decode())
-                at = stop
-        except UnicodeDecodeError:
-            raise Malformed("a key is not UTF-8") from None
-        return at
 
     def _read_short_records(self, at: int, end: int) -> int:
         """Read records whose fields stand in order, with varints of one or two bytes; return where that ends."""
         blob = self.blob
         add_key, add_hash_key = self.key_indexes.append, self.hash_key_indexes.append
         add_start, add_stop = self.starts.append, self.stops.append
-        while at < end and blob[at] == _RECORD_TAG:
+        while at < end and blob[at] == RECORD_TAG:
             size, here = blob[at + 1], at + 2
             if size > 0x7F:
                 size += (blob[here] << 7) - 0x80
                 here += 1
             stop = here + size
-            key, hash_key, is_usual = blob[here + 1], 0, blob[here] == _KEY_INDEX_TAG
+            key, hash_key, is_usual = blob[here + 1], 0, blob[here] == KEY_INDEX_TAG
             here += 2
             if key > 0x7F:
                 key += (blob[here] << 7) - 0x80
@@ -211,12 +136,12 @@ class Aggregate:
                 if hash_key > 0x80:
                     hash_key += (blob[here] << 7) - 0x80
                     here += 1
-            is_usual = is_usual and blob[here] == _DATA_TAG
+            is_usual = is_usual and blob[here] == DATA_TAG
             size, start = blob[here + 1], here + 2
             if size > 0x7F:
                 size += (blob[start] << 7) - 0x80
                 start += 1
-            is_short = stop - at < _SHORT and key < _SHORT and hash_key <= _SHORT  # else a third byte was not read
+            is_short = stop - at < SHORT and key < SHORT and hash_key <= SHORT  # else a third byte was not read
             if not (is_usual and is_short and start + size == stop <= end):
                 return at
             add_key(key)
@@ -229,11 +154,11 @@ class Aggregate:
     def _read_field(self, at: int, end: int) -> int:
         """Read one field of AggregatedRecord in any form that protobuf allows; return where the next one begins."""
         tag, body, stop, _ = protobuf.field(self.blob, at, end)
-        if tag == _KEY_TAG:
+        if tag == KEY_TAG:
             self.keys.append(_text(self.blob[body:stop]))
         elif tag == _HASH_KEY_TAG:
             self.hash_keys.append(_hash_key(self.blob[body:stop]))
-        elif tag == _RECORD_TAG:
+        elif tag == RECORD_TAG:
             self._read_record(body, stop)
         elif tag >> 3 in (1, 2, 3):
             raise Malformed("a field has the wrong wire type")
@@ -245,11 +170,11 @@ class Aggregate:
         hash_key = 0
         while at < end:
             tag, body, at, value = protobuf.field(self.blob, at, end)
-            if tag == _KEY_INDEX_TAG:
+            if tag == KEY_INDEX_TAG:
                 key = value
             elif tag == _HASH_KEY_INDEX_TAG:
                 hash_key = value + 1
-            elif tag == _DATA_TAG:
+            elif tag == DATA_TAG:
                 data = body, at
             elif tag >> 3 in (1, 2, 3):
                 raise Malformed("a field of a user record has the wrong wire type")
@@ -279,6 +204,14 @@ class Aggregate:
         key_bytes = [len(key.encode()) for key in self.keys]
         made = sum(len(record.partition_key.encode()) for record in self._made)
         return len(self.blob) + made + sum(key_bytes[key] for key in self.key_indexes)
+
+
+def _flag(records: Iterable[Record], outside: Set[str]) -> None:
+    """Flag those with such a key, which nobody has seen yet: so frozen ones may be changed."""
+    if outside:
+        for record in records:
+            if record.partition_key in outside:
+                msgspec.structs.force_setattr(record, "outside_hash_range", True)
 
 
 def _text(encoded: bytes) -> str:
