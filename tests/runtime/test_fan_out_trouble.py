@@ -270,24 +270,6 @@ def test_while_the_service_refuses_a_second_subscription_a_shard_whose_first_bro
     run(story())
 
 
-def test_subscriptions_that_stand_and_bring_nothing_are_given_up_for_minutes_like_those_that_are_refused():
-    async def story():
-        site = Site()
-        worker = fan_out_worker(site)
-        asked = noted(worker).asked
-        worker.fan_out.faults.append(Fault(operation="receive", effect=Refused(DOWN)))
-        put = []
-        for _ in range(600):
-            put += site.put(1)
-            await asyncio.sleep(1)
-        assert len(asked) <= 15, "five in a row, then none for two minutes or more"
-        assert len(worker.seen(FanOutInterrupted)) <= 15
-        await worker.drain()
-        assert site.payloads() == put
-
-    run(story())
-
-
 def test_failures_with_pages_between_them_are_not_in_a_row():
     async def story():
         site = Site()

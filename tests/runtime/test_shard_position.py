@@ -1,10 +1,13 @@
 """How far a shard was fetched, and where a read goes on."""
 
+import asyncio
+
+import msgspec
 import pytest
 
 from kcl_py.core.position import ReadFrom
 from kcl_py.core.record import Record
-from kcl_py.core.shard import ChildShard
+from kcl_py.core.shard import ChildShard, HashRange
 from kcl_py.events import Event, RecordsMissing
 from kcl_py.interfaces import Page
 from kcl_py.runtime.data.shard_position import ShardPosition
@@ -13,6 +16,11 @@ from kcl_py.runtime.emitter import Emitter
 HOUR = 3600.0
 START = ReadFrom("AT_SEQUENCE_NUMBER", sequence_number="100")
 AT_110 = ReadFrom("AT_SEQUENCE_NUMBER", sequence_number="110")
+CHILD = ChildShard(shard_id="shardId-1", hash_range=HashRange(0, 9), parent_shard_ids=("shardId-0",))
+RECORD = Record(data=b"", partition_key="k", sequence_number="120", arrival_timestamp_seconds=0.0)
+OPEN = Page(records=[], next_iterator="iterator")
+END = Page(records=[], next_iterator=None)
+END_WITH_RECORDS = Page(records=[RECORD], next_iterator=None)
 
 
 class Reading:
@@ -112,3 +120,35 @@ def test_a_checkpoint_that_was_trimmed_is_a_gap_also_when_the_first_pages_are_em
     assert reading.position.to_subscribe() == after(105)
     reading.take(130, continuation="130")
     assert reading.gaps == ["100"]
+
+
+# -- the end ------------------------------------------------------------------------------------------------------
+
+
+def believed(*pages: Page) -> list[bool]:
+    """Of which of these pages it is believed that they are the last, where the listing shows children."""
+
+    async def story() -> list[bool]:
+        position = ShardPosition(
+            "shardId-0", START, confirm_end=_is_split, may_have_gap=False, emit=Emitter([]), clock=lambda: 0.0
+        )
+        return [(await position.with_children(page, "on")).next_iterator is None for page in pages]
+
+    return asyncio.run(story())
+
+
+async def _is_split() -> tuple[ChildShard, ...] | None:
+    return (CHILD,)
+
+
+def test_an_end_without_children_is_believed_the_second_time_in_a_row():
+    assert believed(END, END) == [False, True]
+    assert believed(END, OPEN, END, END) == [False, False, False, True]
+
+
+def test_an_end_that_brings_records_is_a_first_one_because_there_was_more_after_the_last():
+    assert believed(END, END_WITH_RECORDS, END) == [False, False, True]
+
+
+def test_an_end_that_names_children_is_believed_at_once():
+    assert believed(msgspec.structs.replace(END_WITH_RECORDS, child_shards=(CHILD,))) == [True]
