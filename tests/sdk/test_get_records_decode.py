@@ -172,6 +172,9 @@ SENSELESS = {
     "a list": b"[" + PLAIN + b"]",
     "depth without end": b'{"Records":' + b"[" * 100_000,
     "depth without end in a new member": b'{"X":' + b"[" * 100_000,
+    "sequence numbers with zeros in front": json.dumps(
+        page(record(SequenceNumber="007"), record(SequenceNumber="008"))
+    ).encode(),
     "an arrival that is no number": b'{"Records":[{"ApproximateArrivalTimestamp":NaN}]}',
     "an arrival after all time": json.dumps(page(record(ApproximateArrivalTimestamp=1e300))).encode(),
     "an arrival in infinity": json.dumps(page(record(ApproximateArrivalTimestamp=float("inf")))).encode(),
