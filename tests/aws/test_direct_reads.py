@@ -195,6 +195,16 @@ async def test_a_request_with_something_unknown_to_it_is_no_pattern(
     assert not is_direct(door)
 
 
+async def test_a_request_that_is_signed_in_another_way_is_no_pattern(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("botocore.auth.SIGNED_HEADERS_BLACKLIST", ["expect"])  # so that the user agent is signed, too
+    door = opened()
+    await read(door, 5)
+
+    assert not is_direct(door)
+
+
 async def test_a_refused_read_is_a_pattern_all_the_same(service: ScriptedKinesis, opened: Open) -> None:
     door = opened()
     service.will("GetRecords", refuses("ExpiredTokenException"), says(page()))
