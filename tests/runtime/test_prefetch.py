@@ -1,6 +1,7 @@
 """Reading ahead: a page is ready when its turn comes, shards share fairly, and the service's limits hold."""
 
 import asyncio
+import gc
 from collections import Counter
 
 from kcl_py.core.batch import RecordBatch
@@ -39,6 +40,22 @@ def test_while_a_batch_is_processed_the_next_page_is_read():
         times = [at for at, _ in processor.began]
         assert len(times) == 10
         assert times[-1] - times[0] < 9 * PROCESSING_SECONDS + 0.1, "no read was waited for after the first"
+        await worker.drain()
+
+    run(story())
+
+
+def test_a_shard_that_waits_for_its_next_page_holds_nothing_of_the_last_one():
+    """Of the byte budget the last one takes nothing any more, and a quiet shard may wait for hours."""
+
+    async def story():
+        site = Site()
+        site.put(100)
+        worker = BenchWorker(site, read_limit=10)
+        await asyncio.sleep(20)
+        assert len(site.delivered) == 100
+        gc.collect()  # of the tests before
+        assert [batch for batch in gc.get_objects() if type(batch) is RecordBatch] == []
         await worker.drain()
 
     run(story())

@@ -174,17 +174,24 @@ class ShardConsumer:
             self._buffer.close()
 
     async def _deliver(self, checkpointer: ShardCheckpointer) -> None:
-        while (page := await self._buffer.get()) is not None:
-            for batch in self._batches.of(page):
-                await asyncio.sleep(0)  # what the keeper said while a processor blocked the loop is heard first
-                if await self._has_room(checkpointer):
-                    await self._process(batch, checkpointer)
-                if self._ending is not None:
-                    return
-            if page.next_iterator is None:
-                self._children = page.child_shards
-                self.stop(Ending.SHARD_END)
-                return
+        while await self._deliver_page(checkpointer):
+            pass
+
+    async def _deliver_page(self, checkpointer: ShardCheckpointer) -> bool:
+        """Deliver the next page, and hold none while it is waited for; True if more are to follow."""
+        page = await self._buffer.get()
+        if page is None:
+            return False
+        for batch in self._batches.of(page):
+            await asyncio.sleep(0)  # what the keeper said while a processor blocked the loop is heard first
+            if await self._has_room(checkpointer):
+                await self._process(batch, checkpointer)
+            if self._ending is not None:
+                return False
+        if page.next_iterator is None:
+            self._children = page.child_shards
+            self.stop(Ending.SHARD_END)
+        return page.next_iterator is not None
 
     async def _process(self, batch: RecordBatch, checkpointer: ShardCheckpointer) -> None:
         checkpointer.delivering(batch)
