@@ -122,7 +122,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             form=DURATION,
             minimum=0.1,
             maximum=3600,
-            reason="How often progress is written, per shard that has any. A crash repeats at most what it covers.",
+            reason="How often progress is written, where there is any. A crash repeats that and the batch in flight.",
         ),
     ] = 5.0
     shutdown_grace_seconds: Annotated[
@@ -274,7 +274,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         if self.endpoint_url is not None:
             endpoint.check(self.endpoint_url, "endpoint_url", is_plain_http_allowed=self.allow_plain_http)
         if not self.fan_out and self.fan_out_consumer != self.application:
-            raise ConfigError("fan_out_consumer is for enhanced fan-out, and fan_out is off; drop one")
+            raise ConfigError("a consumer is named, and fan_out is off: add --fan-out, or drop fan_out_consumer")
         if not self.create_table:
             for name in ("table_tags", "table_point_in_time_recovery", "table_deletion_protection"):
                 if getattr(self, name):

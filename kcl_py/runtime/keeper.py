@@ -122,7 +122,7 @@ class Keeper:
         self._compose(is_gone, rng)
         self._quit = asyncio.Event()
         self._blocked: WorkerStalled | None = None
-        self._is_leaving = self._has_joined = False
+        self._is_open = self._is_leaving = self._has_joined = False
         self._leaving: asyncio.Task[object] | None = None
 
     def _compose(self, is_gone: Callable[[Process | None], bool], rng: random.Random) -> None:

@@ -20,6 +20,7 @@ from kcl_py.events import (
     SessionRevoked,
 )
 from kcl_py.local.faulty_lease_table import Fault
+from kcl_py.local.memory_lease_table import MemoryLeaseTable
 from kcl_py.processor import Checkpointer
 from kcl_py.runtime.emitter import Emitter
 from kcl_py.runtime.mailbox import Lost
@@ -305,5 +306,19 @@ def test_a_table_that_is_deleted_while_it_is_used_ends_the_worker_with_advice():
         assert isinstance(worker.failure, TableMissing)
         assert "deleted while it was used" in str(worker.failure)
         await worker.drain()
+
+    run(story())
+
+
+def test_a_table_that_is_absent_and_may_not_be_created_ends_the_worker_in_its_own_words():
+    async def story():
+        site = Site()
+        site.memory = MemoryLeaseTable(create_table=False)
+        worker = BenchWorker(site)
+        await asyncio.sleep(5)
+        assert isinstance(worker.failure, TableMissing)
+        assert "create_table is off" in str(worker.failure)
+        assert "deleted" not in str(worker.failure)
+        await worker.crash()
 
     run(story())
