@@ -6,12 +6,12 @@ called before it, keeps the HTTP answer for us, and leaves botocore a stream tha
 
 import struct
 from collections.abc import AsyncIterator, Mapping
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from zlib import crc32
 
 from aiohttp import ClientError as HttpError
 from aiohttp.http_exceptions import HttpProcessingError
-from botocore.eventstream import EventStreamBuffer, EventStreamMessage, ParserError
+from botocore.eventstream import EventStreamHeaderParser, ParserError
 from botocore.exceptions import ConnectionClosedError
 
 from kcl_py.aws.calls import MalformedAnswer
@@ -23,8 +23,17 @@ _TAKEN = "kcl_py body"
 _PRELUDE_BYTES = 12  # length of the frame, length of its headers, checksum of both
 _CHECKSUM_BYTES = 4
 _STRING = 7
-# what the buffer raises for bytes that are no frame; checksums are looked at before anything else
-_NO_FRAME = (ParserError, struct.error, LookupError, ValueError)
+_LENGTHS, _NUMBER = struct.Struct("!II"), struct.Struct("!I")
+_HEADERS_BYTES_MAX, _PAYLOAD_BYTES_MAX = 128 * 1024, 24 * 1024 * 1024  # as botocore's own buffer has them
+# what is raised for headers that are none; checksums are looked at before anything else
+_NO_HEADERS = (ParserError, struct.error, LookupError, ValueError)
+
+
+class Frame(NamedTuple):
+    """One message of the stream."""
+
+    headers: Mapping[str, Any]
+    payload: memoryview
 
 
 class Content(Protocol):
@@ -62,14 +71,14 @@ class Frames:
 
     Nothing is read from the connection that nobody has asked for: what the service sends meanwhile fills aiohttp's
     buffer of 128 KB to 512 KB, then the socket's, and then the service waits. So at most one frame is in memory here.
+    Every byte is copied once, to its place in the frame; botocore's own buffer copies an event several times over.
     """
 
     def __init__(self, body: Body) -> None:
         self._body = body
-        self._buffer = EventStreamBuffer()
-        self._blocks: list[bytes] = []  # of what is being waited for; a cancelled `next` goes on from there
-        self._missing = _PRELUDE_BYTES
-        self._has_prelude = False
+        self._headers = EventStreamHeaderParser()
+        self._begin(_PRELUDE_BYTES)
+        self._headers_bytes: int | None = None  # known once there is a prelude
 
     @classmethod
     async def of(cls, answer: Mapping[str, Any]) -> "Frames":
@@ -85,7 +94,7 @@ class Frames:
             raise MalformedAnswer("no event stream")
         return cls(body)
 
-    async def next(self) -> EventStreamMessage | None:
+    async def next(self) -> Frame | None:
         """Wait for the next frame. May be cancelled and called again.
 
         Returns:
@@ -95,51 +104,72 @@ class Frames:
             MalformedAnswer: these are no frames; nothing more can be read.
             ConnectionClosedError, OSError: the connection broke, or the stream ended inside a frame.
         """
-        if not self._has_prelude:
-            prelude = await self._awaited()
-            if prelude is None:
+        if self._headers_bytes is None:
+            if not await self._is_filled():
                 return None
-            length, headers_length = struct.unpack("!II", prelude[:8])
-            if length - headers_length < _PRELUDE_BYTES + _CHECKSUM_BYTES:  # which botocore does not look at
-                raise MalformedAnswer("a frame whose parts are longer than the whole")
-            self._added(prelude)
-            self._missing = length - _PRELUDE_BYTES
-            self._has_prelude = True
-        rest = await self._awaited()
-        frame = None if rest is None else self._added(rest)
-        if frame is None:
+            self._read_prelude()
+        if not await self._is_filled():
             raise ConnectionClosedError(endpoint_url="Kinesis")
-        self._missing = _PRELUDE_BYTES
-        self._has_prelude = False
-        return frame
+        return self._read_rest()
 
     def close(self) -> None:
         """Close the connection. May be called again."""
         self._body.close()
 
-    async def _awaited(self) -> bytes | None:
-        """All that is missing, in one piece: to add to botocore's buffer block by block copies it for each of them."""
+    def _begin(self, size_bytes: int, checksum: int = 0) -> None:
+        """Wait for so many bytes from now on; a cancelled `next` goes on from what has come of them."""
+        self._part = memoryview(bytearray(size_bytes))
+        self._got_bytes = 0
+        self._checksum = checksum  # of all before the last four bytes of this part
+
+    async def _is_filled(self) -> bool:
+        """Wait for the rest of this part; False if nothing came of it and nothing will."""
+        size_bytes, read = len(self._part), self._body.content.read
         try:
-            while self._missing:
-                block = await self._body.content.read(self._missing)
+            while self._got_bytes < size_bytes:
+                block = await read(size_bytes - self._got_bytes)
                 if not block:
                     break
-                self._blocks.append(block)
-                self._missing -= len(block)
+                self._add(block)
         except (HttpError, HttpProcessingError) as error:
             raise ConnectionClosedError(endpoint_url="Kinesis", error=error) from None
-        if self._missing and self._blocks:
+        if self._got_bytes < size_bytes and self._got_bytes:
             raise ConnectionClosedError(endpoint_url="Kinesis")
-        found = None if self._missing else b"".join(self._blocks)
-        self._blocks.clear()
-        return found
+        return self._got_bytes == size_bytes
 
-    def _added(self, data: bytes) -> EventStreamMessage | None:
-        self._buffer.add_data(data)
+    def _add(self, block: bytes) -> None:
+        start, self._got_bytes = self._got_bytes, self._got_bytes + len(block)
+        self._part[start : self._got_bytes] = block
+        summed = self._part[start : min(self._got_bytes, len(self._part) - _CHECKSUM_BYTES)]
+        self._checksum = crc32(summed, self._checksum)
+
+    def _check(self) -> None:
+        (expected,) = _NUMBER.unpack(self._part[-_CHECKSUM_BYTES:])
+        if self._checksum != expected:
+            raise MalformedAnswer("a frame of the event stream is none, its checksum is another")
+
+    def _read_prelude(self) -> None:
+        length, headers_bytes = _LENGTHS.unpack(self._part[:8])
+        payload_bytes = length - headers_bytes - _PRELUDE_BYTES - _CHECKSUM_BYTES
+        if payload_bytes < 0:
+            raise MalformedAnswer("a frame whose parts are longer than the whole")
+        self._check()
+        if headers_bytes > _HEADERS_BYTES_MAX or payload_bytes > _PAYLOAD_BYTES_MAX:
+            raise MalformedAnswer("a frame of the event stream is too large")
+        self._headers_bytes = headers_bytes
+        # the frame's checksum goes on from the prelude's, and is of the prelude's own as well
+        self._begin(length - _PRELUDE_BYTES, crc32(self._part[8:], self._checksum))
+
+    def _read_rest(self) -> Frame:
+        self._check()
+        part, headers_bytes = self._part, self._headers_bytes
+        self._headers_bytes = None
+        self._begin(_PRELUDE_BYTES)
         try:
-            return next(self._buffer, None)
-        except _NO_FRAME as error:
+            headers = self._headers.parse(part[:headers_bytes].tobytes())
+        except _NO_HEADERS as error:
             raise MalformedAnswer(f"a frame of the event stream is none, {type(error).__name__}") from None
+        return Frame(headers, part[headers_bytes:-_CHECKSUM_BYTES])
 
 
 class _Opening:

@@ -4,11 +4,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
-from botocore.eventstream import EventStreamMessage
 from botocore.exceptions import ClientError
 
 from kcl_py.aws.calls import Calls, MalformedAnswer
-from kcl_py.aws.event_stream import Frames
+from kcl_py.aws.event_stream import Frame, Frames
 from kcl_py.aws.members import sequence_number
 from kcl_py.aws.wire_records import page_of
 from kcl_py.core.record import Record
@@ -74,7 +73,7 @@ class KinesisSubscription:
         self._calls = Calls(resource, deadline_seconds=PAGE_SECONDS)
         self._told_apart = told_apart
         self._on_close = on_close
-        self._first: EventStreamMessage | None = None
+        self._first: Frame | None = None
         self._last_place = (0, "")
         self._is_over = False
         self._is_closed = False
@@ -139,7 +138,7 @@ class KinesisSubscription:
         self._last_place = (len(last), last)
 
 
-def _page(payload: bytes, shard_id: str) -> Page:
+def _page(payload: memoryview, shard_id: str) -> Page:
     """Read an event; all of it or nothing.
 
     Raises:
@@ -159,7 +158,7 @@ def _page(payload: bytes, shard_id: str) -> Page:
         raise MalformedAnswer(f"its shape is wrong, {type(error).__name__}") from None
 
 
-def _type_of(frame: EventStreamMessage) -> str:
+def _type_of(frame: Frame) -> str:
     """The type of an event, or what a message is that is none.
 
     Raises:
@@ -174,7 +173,7 @@ def _type_of(frame: EventStreamMessage) -> str:
     return _header(frame, ":event-type") if kind == "event" else kind
 
 
-def _header(frame: EventStreamMessage, name: str) -> str:
+def _header(frame: Frame, name: str) -> str:
     value = frame.headers.get(name)
     if not isinstance(value, str) or not value:
         raise MalformedAnswer(f"a frame without {name}")
@@ -185,7 +184,7 @@ def _refusal(code: str, text: str) -> ClientError:
     return ClientError({"Error": {"Code": code, "Message": text}}, "SubscribeToShard")
 
 
-def _words(payload: bytes) -> str:
+def _words(payload: memoryview) -> str:
     try:
         return _REFUSAL.decode(payload).message
     except _UNDECODABLE:

@@ -3,11 +3,13 @@
 import asyncio
 import json
 import struct
+import tracemalloc
 import zlib
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from botocore.eventstream import EventStreamBuffer
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -31,7 +33,7 @@ TRUE_NUMBERS = [str(number) for number in range(21, 26)]
 class Body:
     """An answer of these bytes, which come in pieces."""
 
-    def __init__(self, data: bytes, piece_bytes: int) -> None:
+    def __init__(self, data: bytes | memoryview, piece_bytes: int) -> None:
         self._data = data
         self._piece_bytes = piece_bytes
         self.is_closed = False
@@ -44,7 +46,7 @@ class Body:
         assert n > 0
         size = min(n, self._piece_bytes)
         piece, self._data = self._data[:size], self._data[size:]
-        return piece
+        return bytes(piece)
 
     def close(self) -> None:
         self.is_closed = True
@@ -196,6 +198,65 @@ def test_a_payload_that_is_no_event_is_refused(payload: bytes) -> None:
     pages, error = received(INITIAL + PUSHED[0] + frame(headers, payload))
     assert numbers(pages) == ["21"]
     assert isinstance(error, ServiceUnavailable)
+
+
+@pytest.mark.parametrize(
+    "lengths",
+    [(2**32 - 1, 0), (16 + 24 * 1024 * 1024 + 1, 0), (16 + 128 * 1024 + 1, 128 * 1024 + 1), (2**31, 2**31 - 16)],
+)
+def test_a_frame_that_claims_to_be_too_large_is_refused_before_it_takes_memory(lengths: tuple[int, int]) -> None:
+    claim = struct.pack(">II", *lengths)
+    data = INITIAL + PUSHED[0] + claim + zlib.crc32(claim).to_bytes(4, "big") + bytes(1_000)
+    tracemalloc.start()
+    try:
+        pages, error = received(data)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert numbers(pages) == ["21"]
+    assert isinstance(error, ServiceUnavailable)
+    assert peak < 2**20
+
+
+@pytest.mark.parametrize("place", range(len(INITIAL), len(INITIAL + PUSHED[0])))
+def test_no_byte_of_an_event_may_be_another_one(place: int) -> None:
+    pages, error = received(STREAM[:place] + bytes([STREAM[place] ^ 0x10]) + STREAM[place + 1 :])
+    assert pages == []
+    assert isinstance(error, ServiceUnavailable)
+
+
+@given(st.lists(st.tuples(st.text("abc", max_size=9), st.binary(max_size=90)), max_size=5), st.integers(1, 120))
+@settings(deadline=None, max_examples=100)
+def test_frames_are_those_that_botocore_finds(contents: list[tuple[str, bytes]], piece_bytes: int) -> None:
+    data = b"".join(frame({":message-type": "event", "x": text or "-"}, payload) for text, payload in contents)
+    theirs = EventStreamBuffer()
+    theirs.add_data(data)
+
+    async def story() -> list[tuple[dict[str, object], bytes]]:
+        frames, found = Frames(Body(data, piece_bytes)), []
+        while (one := await frames.next()) is not None:
+            found.append((dict(one.headers), bytes(one.payload)))
+        return found
+
+    assert asyncio.run(story()) == [(one.headers, one.payload) for one in theirs]
+
+
+def test_an_event_is_in_memory_once() -> None:
+    size_bytes, piece_bytes = 4 * 2**20, 2**16
+    data = memoryview(frame({":message-type": "event"}, bytes(size_bytes)))
+
+    async def story() -> int:
+        frames = Frames(Body(data, piece_bytes))
+        tracemalloc.start()
+        try:
+            one = await frames.next()
+            assert one is not None
+            assert len(one.payload) == size_bytes
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    assert asyncio.run(story()) < size_bytes + 4 * piece_bytes
 
 
 def with_headers(headers: bytes, payload: bytes = b"{}") -> bytes:
