@@ -2,11 +2,17 @@
 
 from collections.abc import Iterator
 
-from tests.simulation.sabotage import delivery, fleet, leases, shards
+from tests.simulation.sabotage import delivery, fan_out, fleet, leases, shards
 from tests.simulation.sabotage.sabotage import Sabotage, sabotaged
 
 __all__ = ["CATALOGUE", "Sabotage", "sabotaged", "score"]
-CATALOGUE: tuple[Sabotage, ...] = (*delivery.CATALOGUE, *shards.CATALOGUE, *leases.CATALOGUE, *fleet.CATALOGUE)
+CATALOGUE: tuple[Sabotage, ...] = (
+    *delivery.CATALOGUE,
+    *fan_out.CATALOGUE,
+    *shards.CATALOGUE,
+    *leases.CATALOGUE,
+    *fleet.CATALOGUE,
+)
 
 
 def score() -> Iterator[tuple[str, frozenset[str]]]:

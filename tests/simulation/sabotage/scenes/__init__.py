@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 
-from tests.simulation.sabotage.scenes import membership, resharding, table, user_code
+from tests.simulation.sabotage.scenes import fan_out, membership, resharding, table, user_code
 from tests.simulation.sabotage.scenes.scene import Scene
 
 SCENES: Mapping[str, Scene] = {
     name: one
-    for module in (membership, resharding, table, user_code)
+    for module in (fan_out, membership, resharding, table, user_code)
     for name, one in vars(module).items()
     if isinstance(one, Scene)
 }

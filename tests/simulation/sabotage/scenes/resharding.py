@@ -11,6 +11,7 @@ from kcl_py.local.faults import AnswerChanged, Refused
 from kcl_py.local.faults import Fault as StreamFault
 from tests.simulation.sabotage.scenes.scene import (
     at_rest,
+    outlived_by_retention,
     recruit,
     scene,
     settled,
@@ -165,17 +166,8 @@ async def expired(fleet: Simulation) -> None:
 
 @scene(shards=2)
 async def retention(fleet: Simulation) -> None:
-    """Nobody runs for longer than records are kept; some were done, some not, and some come later."""
-    recruit(fleet, "a")
-    await under_load(fleet, 20)
-    fleet.crash("a")
-    await under_load(fleet, 10)
-    await fleet.pass_hours(23)
-    await under_load(fleet, 10)
-    await fleet.pass_hours(3)
-    recruit(fleet, "b")
-    await under_load(fleet, 60)
-    await at_rest(fleet)
+    """Nobody runs for longer than records are kept."""
+    await outlived_by_retention(fleet)
 
 
 @scene(shards=2)

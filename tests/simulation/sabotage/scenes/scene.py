@@ -75,6 +75,20 @@ async def at_rest(fleet: Simulation, seconds: float = 50) -> None:
     await asyncio.sleep(seconds)
 
 
+async def outlived_by_retention(fleet: Simulation, **settings: object) -> None:
+    """Nobody runs for longer than records are kept; some were done, some not, and some come later."""
+    recruit(fleet, "a", **settings)
+    await under_load(fleet, 20)
+    fleet.crash("a")
+    await under_load(fleet, 10)
+    await fleet.pass_hours(23)
+    await under_load(fleet, 10)
+    await fleet.pass_hours(3)
+    recruit(fleet, "b", **settings)
+    await under_load(fleet, 60)
+    await at_rest(fleet)
+
+
 def part(fleet: Simulation, which: str) -> str:
     """The worker that leads, the one that stands by, or another."""
     lock = History(fleet.log).lock_writes[-1][1]
