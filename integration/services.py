@@ -46,7 +46,8 @@ class Services(NamedTuple):
             region_name=self.region,
             aws_access_key_id=ACCESS_KEY,
             aws_secret_access_key=SECRET_KEY,
-            config=Config(retries={"total_max_attempts": 1}, read_timeout=30),
+            # proxies: else the environment is gone through, which pytest changes under the threads that make clients
+            config=Config(retries={"total_max_attempts": 1}, read_timeout=30, proxies={}),
         )
         try:
             yield client
