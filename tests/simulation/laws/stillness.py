@@ -5,7 +5,7 @@ from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterator
 
-from kcl_py.events import EventLoopBlocked
+from kcl_py.events import EventLoopBlocked, MembershipChanged
 from tests.simulation.facts import Entry, RowWritten
 from tests.simulation.laws.history import History
 from tests.simulation.laws.judgement import Judgement
@@ -36,10 +36,12 @@ def balanced(history: History) -> Judgement:
 
 def moved_once(history: History) -> Judgement:
     """L3: after a change each lease moves at most once, and a burst of joins is one. The dead have lost theirs in
-    any case.
+    any case. What a leader moves before it has noted the change is still for the one before.
     """
     judgement = Judgement()
-    for begin, end in itertools.chain(_lulls(history), _bursts(history)):
+    noted_at = [entry.at for entry, _ in history.log.of(MembershipChanged)]
+    for changed, end in itertools.chain(_lulls(history), _bursts(history)):
+        begin = next((at for at in noted_at if changed <= at <= min(end, changed + 2 * PLAN_SECONDS)), changed)
         moved: Counter[str] = Counter()
         for entry, write in _moves(history, begin, end):
             giver = write.stood.owner if write.stood is not None else None
