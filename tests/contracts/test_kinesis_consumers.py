@@ -148,6 +148,7 @@ def test_a_stream_with_consumers_is_deleted_only_by_force_and_takes_them_along(s
     is_ours = service.clock is not None  # with the emulators it may be gone by now, whatever they said
     assert forced == "accepted" if is_ours else forced in ("accepted", NOT_FOUND)
     wait_until_gone(service, stream)
-    service.client.create_stream(StreamName=stream.name, ShardCount=1)
-    stream.settle()
+    if is_ours:  # the two deletions of an emulator may end one after the other, and take the new stream along
+        service.client.create_stream(StreamName=stream.name, ShardCount=1)
+        stream.settle()
     service.expect("a consumer does not outlive its stream", code_of(consumer.description), NOT_FOUND)
