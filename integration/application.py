@@ -94,7 +94,7 @@ class Application:
             assert worker is None or worker.is_running, f"the worker ended; {worker}"
             return wanted <= self.journal.payloads
 
-        eventually(is_all_there, f"{len(wanted)} records; {worker or ''}")
+        eventually(is_all_there, f"{len(wanted)} records", of=worker or "")
 
     def broken_laws(self) -> dict[str, object]:
         """What breaks the laws that hold whatever happened to the workers, once everything was delivered."""

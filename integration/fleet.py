@@ -108,7 +108,7 @@ class Fleet:
 
     def owned(self) -> dict[str, int]:
         """Wait until every shard is with a running worker; their shares."""
-        return eventually(self.shares, f"an owner for every shard; {self}", pause_seconds=LOOK_SECONDS)
+        return eventually(self.shares, "an owner for every shard", of=self, pause_seconds=LOOK_SECONDS)
 
     def evened(self) -> dict[str, int]:
         """Wait until no share is more than one larger than another as well."""
@@ -117,7 +117,7 @@ class Fleet:
             shares = self.shares()
             return shares if shares and max(shares.values()) - min(shares.values()) <= 1 else {}
 
-        return eventually(look, f"even shares; {self}", pause_seconds=LOOK_SECONDS)
+        return eventually(look, "even shares", of=self, pause_seconds=LOOK_SECONDS)
 
     # -- how long it takes --------------------------------------------------------------------------------------------
 
@@ -140,7 +140,7 @@ class Fleet:
                     elsewhere.setdefault(fact.shard, fact.at - since)
             return elsewhere if len(elsewhere) == len(shards) else {}
 
-        return eventually(look, f"deliveries elsewhere of {sorted(shards)}; {self}") if shards else {}
+        return eventually(look, f"deliveries elsewhere of {sorted(shards)}", of=self) if shards else {}
 
     def drain(self) -> None:
         """Stop all at once, and in order."""

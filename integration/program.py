@@ -18,13 +18,19 @@ Found = TypeVar("Found")
 
 
 def eventually(
-    look: Callable[[], Found | None], what: str, *, within: float = PATIENCE_SECONDS, pause_seconds: float = 0.03
+    look: Callable[[], Found | None],
+    what: str,
+    *,
+    of: object = "",
+    within: float = PATIENCE_SECONDS,
+    pause_seconds: float = 0.03,
 ) -> Found:
     """Look until there is something to see, and return it.
 
     Args:
         look: what to call.
         what: is waited for.
+        of: what tells more if it never comes; asked then, not before.
         within: seconds until it is given up.
         pause_seconds: between two looks; longer where looking costs those who are looked at.
 
@@ -33,7 +39,7 @@ def eventually(
     """
     deadline = time.monotonic() + within
     while not (found := look()):
-        assert time.monotonic() < deadline, f"waited {within:g} s in vain for {what}"
+        assert time.monotonic() < deadline, f"waited {within:g} s in vain for {what}; {of}"
         time.sleep(pause_seconds)
     return found
 

@@ -67,7 +67,7 @@ def test_every_producer_s_records_are_processed_and_shown(tmp_path: Path) -> Non
             expected = {"aws put-record", "aws put-records 0", "aws put-records 1", "boto3", "argument 0", "argument 1"}
             expected |= set(lines.splitlines())
             journal = Journal(tmp_path)
-            eventually(lambda: len(journal.payloads) >= len(expected), f"{len(expected)} records; {worker}")
+            eventually(lambda: len(journal.payloads) >= len(expected), f"{len(expected)} records", of=worker)
             assert journal.payloads == expected
             assert worker.drained() == 0
             assert len(journal.delivered) == len(expected)
@@ -120,10 +120,10 @@ def test_tail_follows_a_stream_across_a_split_until_it_is_interrupted(
     environment = {**clean_environment(), **app.services.environment}
     command = [KCL_PY, "tail", app.name, "--start", "TRIM_HORIZON"]
     with Program(command, environment=environment, directory=app.folder) as tail:
-        eventually(lambda: [line for line in tail.output if line.endswith(" key before")], f"a first record; {tail}")
+        eventually(lambda: [line for line in tail.output if line.endswith(" key before")], "a first record", of=tail)
         app.operator.split("shardId-000000000000")
         app.producer.put_one("key", "after")
-        eventually(lambda: [line for line in tail.output if line.endswith(" key after")], f"a second record; {tail}")
+        eventually(lambda: [line for line in tail.output if line.endswith(" key after")], "a second record", of=tail)
         tail.signal(number)
         assert tail.ended() == 0
         assert len(tail.output) == 2

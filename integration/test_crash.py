@@ -27,7 +27,7 @@ def test_a_worker_that_is_killed_is_replaced_at_once_and_only_what_was_not_check
         # in the middle: some is checkpointed, and some is not
         eventually(lambda: any(one.is_number for one in app.leases.checkpoints().values()), "a first checkpoint")
         delivered_then = len(app.journal.delivered)
-        eventually(lambda: len(app.journal.delivered) > delivered_then + 15, f"more deliveries; {first}")
+        eventually(lambda: len(app.journal.delivered) > delivered_then + 15, "more deliveries", of=first)
         killed_at = host.boottime()
         first.killed()
         checkpoints = app.leases.checkpoints()
@@ -57,13 +57,13 @@ def test_a_batch_in_flight_is_never_checkpointed_and_comes_again_after_a_kill(
     app.producer.put_rounds(KEYS, 2)
     options = ("--failover", "60s", "--checkpoint-interval", "500ms")
     first = app.worker(*options, processor=processor, block_seconds=60.0)
-    eventually(lambda: app.journal.delivered, f"a delivery; {first}")
+    eventually(lambda: app.journal.delivered, "a delivery", of=first)
     time.sleep(2.0)  # four times the interval, in which nothing is to happen
     assert {str(one) for one in app.leases.checkpoints().values()} == {"TRIM_HORIZON"}
     first.killed()
 
     second = app.worker(*options, processor=processor)
     second.wait_for("lease picked up", checkpoint="TRIM_HORIZON")
-    eventually(lambda: len(app.journal.by_process(second.pid)) == len(app.producer.puts), f"all of it; {second}")
+    eventually(lambda: len(app.journal.by_process(second.pid)) == len(app.producer.puts), "all of it", of=second)
     assert second.drained() == 0
     assert app.broken_laws() == {}

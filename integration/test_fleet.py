@@ -108,9 +108,10 @@ def test_a_leader_that_is_suspended_is_succeeded_and_joins_again_and_nobody_leav
 def suspends_one(fleet: Fleet, worker: WorkerProgram) -> None:
     """A stopped process lives, so nobody can prove that it is gone: only its silence tells."""
     app, session, shards = fleet.app, worker.session, fleet.shards_of(worker)
-    standby = fleet.standby()
     suspended_at = host.boottime()
     worker.signal(signal.SIGSTOP)
+    time.sleep(FAILOVER_SECONDS / 3)  # what it had sent may still land, and name another standby
+    standby = fleet.standby()
     seconds = fleet.gone_on(shards, worker, suspended_at)
     tell("SIGSTOP of the leader", seconds)
     # silence counts from the last beat, which was sent up to a third of the failover time before
@@ -121,7 +122,7 @@ def suspends_one(fleet: Fleet, worker: WorkerProgram) -> None:
     woken_at = host.boottime()
     worker.signal(signal.SIGCONT)
     worker.wait_for("lease was lost", count=len(shards))
-    eventually(lambda: worker.session != session, f"another session; {worker}")
+    eventually(lambda: worker.session != session, "another session", of=worker)
     own = [fact for fact in app.journal.facts("batch") if fact.pid == worker.pid]
     tokens = {fact.shard: fact.token for fact in own if fact.at < suspended_at}
     late = [fact for fact in own if fact.at > woken_at and fact.token <= tokens.get(fact.shard, 0)]

@@ -34,7 +34,7 @@ def test_no_reshard_is_lost_on_a_fleet_that_changes_all_the_time(make_applicatio
         app.wait_until_delivered()
         leaves = {shard["ShardId"] for shard in app.operator.open_shards()}
         everything = {shard["ShardId"] for shard in app.operator.shards()}
-        eventually(lambda: set(fleet.holders()) == leaves, f"SHARD_END of {sorted(everything - leaves)}; {fleet}")
+        eventually(lambda: set(fleet.holders()) == leaves, f"SHARD_END of {sorted(everything - leaves)}", of=fleet)
         fleet.owned()
         fleet.drain()
     app.samples = sampler.samples

@@ -23,7 +23,7 @@ def test_a_split_and_a_merge_right_after_ready_lose_nothing(make_application: Ma
     app.producer.put_rounds(KEYS, 2)
 
     new = {put.payload for put in app.producer.puts[old:]}
-    eventually(lambda: new <= app.journal.payloads, f"{len(new)} records; {worker}")
+    eventually(lambda: new <= app.journal.payloads, f"{len(new)} records", of=worker)
     assert worker.drained() == 0
     assert app.journal.payloads == new
     app.producer.puts = app.producer.puts[old:]
@@ -46,7 +46,7 @@ def test_a_kill_before_the_first_checkpoint_loses_nothing(make_application: Make
 
     second = app.worker(*never_in_time)
     new = {put.payload for put in app.producer.puts[old:]}
-    eventually(lambda: new <= app.journal.payloads, f"{len(new)} records; {second}")
+    eventually(lambda: new <= app.journal.payloads, f"{len(new)} records", of=second)
     second.killed()  # its parent shard has ended, and its other two still have no checkpoint
     third = app.worker(*never_in_time)
     third.wait_for("lease picked up", count=3)

@@ -22,7 +22,7 @@ def test_a_worker_that_is_suspended_loses_its_leases_begins_no_other_batch_and_j
     first.wait_for("lease picked up")
     second = app.worker("--read-limit", "10").ready()
     app.producer.put_rounds(KEYS, 10)
-    eventually(lambda: len(app.journal.by_process(first.pid)) > 30, f"some deliveries; {first}")
+    eventually(lambda: len(app.journal.by_process(first.pid)) > 30, "some deliveries", of=first)
 
     first.signal(signal.SIGSTOP)
     suspended_at = host.boottime()
@@ -35,7 +35,7 @@ def test_a_worker_that_is_suspended_loses_its_leases_begins_no_other_batch_and_j
     first.signal(signal.SIGCONT)
 
     first.wait_for("lease was lost")
-    eventually(lambda: len(app.journal.facts("lease_lost")) == 1, f"lease_lost to be called; {first}")
+    eventually(lambda: len(app.journal.facts("lease_lost")) == 1, "lease_lost to be called", of=first)
     first.wait_for("session started", count=2)
     assert [fact for fact in app.journal.facts("batch") if fact.pid == first.pid and fact.at > woken_at] == []
     assert len(second.events("lease was lost")) == 0
@@ -64,7 +64,7 @@ def test_a_processor_that_blocks_for_three_failover_times_keeps_its_leases(
     app.producer.put_rounds(KEYS, 2)
 
     app.wait_until_delivered(first)
-    eventually(lambda: len(app.journal.facts("done")) == len(app.journal.facts("batch")), f"the end of it; {first}")
+    eventually(lambda: len(app.journal.facts("done")) == len(app.journal.facts("batch")), "the end of it", of=first)
     app.producer.put_rounds(KEYS, 1)
     app.wait_until_delivered(first)
 

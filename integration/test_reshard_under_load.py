@@ -49,7 +49,7 @@ def test_first_deliveries_of_every_key_are_in_put_order_and_nothing_is_missing(
             unfinished = {shard for shard, one in app.leases.checkpoints().items() if not one.is_shard_end}
             return unfinished == leaves
 
-        eventually(is_finished, f"SHARD_END of {len(everything - leaves)} shards; {workers[-1]}")
+        eventually(is_finished, f"SHARD_END of {len(everything - leaves)} shards", of=workers[-1])
         assert workers[-1].drained() == 0
     app.samples = sampler.samples
 

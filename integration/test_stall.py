@@ -19,14 +19,15 @@ def test_a_worker_whose_loop_is_blocked_for_ever_ends_and_another_one_takes_its_
     blocked = app.worker(*options, processor="BlockingRecording", block_seconds=3600.0).ready()
     blocked.wait_for("lease picked up", count=2)
     app.producer.put_rounds(KEYS, 2)
-    eventually(lambda: app.journal.delivered, f"a delivery; {blocked}")
+    eventually(lambda: app.journal.delivered, "a delivery", of=blocked)
     began = time.monotonic()
     other = app.worker(*options).ready()
 
     everything = {put.payload for put in app.producer.puts}
     eventually(
         lambda: {fact.payload for fact in app.journal.by_process(other.pid)} == everything,
-        f"all of it, far sooner than the failover time; {other}",
+        "all of it, far sooner than the failover time",
+        of=other,
         within=STALL_SECONDS * 1.1 + 2 * AT_ONCE_SECONDS,
     )
     assert blocked.ended(within=2 * AT_ONCE_SECONDS) == STUCK_EXIT_CODE

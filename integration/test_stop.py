@@ -36,7 +36,7 @@ def test_a_worker_that_is_told_to_stop_finishes_its_batches_and_its_successor_re
     options = ("--failover", "60s", "--checkpoint-interval", "60s", "--read-limit", "10")
     first = app.worker(*options, processor=processor, pause_seconds=0.1).ready()
     app.producer.put_rounds(KEYS, 6)
-    eventually(lambda: len(app.journal.delivered) > 20, f"some deliveries; {first}")
+    eventually(lambda: len(app.journal.delivered) > 20, "some deliveries", of=first)
 
     assert first.drained(number) == 0
     assert len(app.journal.delivered) < len(app.producer.puts), "it was to be stopped in the middle"
@@ -60,7 +60,7 @@ def test_a_second_signal_does_not_wait_for_the_batch_in_flight(
     app = make_application(shards=1)
     worker = app.worker(processor=processor, block_seconds=60.0).ready()
     app.producer.put_one("key")
-    eventually(lambda: app.journal.delivered, f"a delivery; {worker}")
+    eventually(lambda: app.journal.delivered, "a delivery", of=worker)
 
     worker.signal(signal.SIGTERM)
     worker.signal(signal.SIGTERM)  # delivered twice, as `timeout` does: one wish
@@ -79,7 +79,7 @@ def test_a_batch_that_outlasts_the_grace_is_left_to_the_successor(
     options = ("--shutdown-grace", "1s", "--failover", "60s")
     worker = app.worker(*options, processor=processor, block_seconds=60.0).ready()
     app.producer.put_rounds(KEYS, 1)
-    eventually(lambda: app.journal.delivered, f"a delivery; {worker}")
+    eventually(lambda: app.journal.delivered, "a delivery", of=worker)
 
     worker.signal(signal.SIGTERM)
     assert worker.ended(within=1.0 + 3 * AT_ONCE_SECONDS) == code
@@ -87,7 +87,7 @@ def test_a_batch_that_outlasts_the_grace_is_left_to_the_successor(
 
     second = app.worker(*options)
     everything = {put.payload for put in app.producer.puts}
-    eventually(lambda: {fact.payload for fact in app.journal.by_process(second.pid)} == everything, f"all; {second}")
+    eventually(lambda: {fact.payload for fact in app.journal.by_process(second.pid)} == everything, "all", of=second)
     assert second.drained() == 0
     assert app.broken_laws() == {}
 

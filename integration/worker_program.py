@@ -78,7 +78,7 @@ class WorkerProgram(Program):
             assert len(found) >= count or self.is_running, f"it ended before it logged {event!r}; {self}"
             return found[count - 1 :]
 
-        return eventually(look, f"{event!r} {fields or ''}; {self}", within=within)[0]
+        return eventually(look, f"{event!r} {fields or ''}", of=self, within=within)[0]
 
     @property
     def sessions(self) -> list[str]:

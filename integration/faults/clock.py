@@ -35,7 +35,7 @@ def a_wall_clock_that_jumps_by_an_hour_or_a_year_is_not_noticed(make_fleet: Make
         began = host.boottime()
         for jump in (YEAR_SECONDS, HOUR_SECONDS, -HOUR_SECONDS, 0):
             offset.write_text(f"{jump:+d}\n")
-            eventually(lambda jump=jump: _is_off_by(wrong, jump), f"its log to be {jump} s off; {wrong}")  # type: ignore[misc]
+            eventually(lambda jump=jump: _is_off_by(wrong, jump), f"its log to be {jump} s off", of=wrong)  # type: ignore[misc]
             fleet.last(1, since=host.boottime())
             if jump == YEAR_SECONDS:
                 fleet.evened()  # a hand-off between two that disagree by a year

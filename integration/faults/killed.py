@@ -14,7 +14,7 @@ def a_giver_that_is_killed_with_a_batch_in_flight_leaves_it_to_the_receiver(make
     fleet = make_fleet(shards=2)
     giver = fleet.start(block_seconds=60.0).ready()
     fleet.app.producer.put_rounds(KEYS, 2)
-    eventually(lambda: fleet.app.journal.delivered, f"a delivery; {giver}")
+    eventually(lambda: fleet.app.journal.delivered, "a delivery", of=giver)
     (receiver,) = fleet.join()
     handed = giver.wait_for("hand off begun")["shard"]
     giver.killed()

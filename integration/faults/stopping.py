@@ -20,7 +20,7 @@ def _busy(fleet: FaultyFleet) -> WorkerProgram:
     """A worker in the middle of its work."""
     worker = fleet.start("--read-limit", "5").ready()
     fleet.app.producer.put_rounds(KEYS, 10)
-    eventually(lambda: len(fleet.app.journal.facts("done")) > 2, f"some batches; {worker}")
+    eventually(lambda: len(fleet.app.journal.facts("done")) > 2, "some batches", of=worker)
     return worker
 
 

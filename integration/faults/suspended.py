@@ -20,7 +20,7 @@ def _owner_and_other(fleet: FaultyFleet, block_seconds: float = 0.0) -> tuple[Wo
     owner.wait_for("lease picked up")
     (other,) = fleet.join()
     fleet.app.producer.put_rounds(KEYS, 2)
-    eventually(lambda: fleet.app.journal.delivered, f"a delivery; {owner}")
+    eventually(lambda: fleet.app.journal.delivered, "a delivery", of=owner)
     return owner, other
 
 

@@ -38,7 +38,7 @@ def slow(local: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         fleet = FaultyFleet(app, stack, failover_seconds=10)
         (worker,) = fleet.join()
         shards = sorted(shard["ShardId"] for shard in app.operator.open_shards())
-        eventually(lambda: len(app.journal.facts("initialize")) == len(shards), f"all shards; {worker}")
+        eventually(lambda: len(app.journal.facts("initialize")) == len(shards), "all shards", of=worker)
         rules = {
             f"{effect.__name__} {operation} {place}": stack.enter_context(
                 fleet.under(effect, operation, place=place, times=1)
@@ -284,7 +284,7 @@ def test_a_reshard_under_stale_listings_and_stale_reads_keeps_order(shared: Faul
             shared.last(1, since=host.boottime())
         assert any(not exchange.has_reached_the_service for exchange in rules[0].hits)
         leaves = {shard["ShardId"] for shard in shared.app.operator.open_shards()}
-        eventually(lambda: set(shared.holders()) == leaves, f"the children's leases; {shared}")
+        eventually(lambda: set(shared.holders()) == leaves, "the children's leases", of=shared)
         shared.owned()
     shared.settle()
     assert str(shared.app.leases.checkpoints()[parent]) == "SHARD_END"
@@ -302,7 +302,7 @@ def test_a_reshard_whose_writes_get_no_answer_at_first_loses_no_child(shared: Fa
         for rule in rules:
             rule.wait_for_hits()
         leaves = {shard["ShardId"] for shard in shared.app.operator.open_shards()}
-        eventually(lambda: set(shared.holders()) == leaves, f"the children's leases; {shared}")
+        eventually(lambda: set(shared.holders()) == leaves, "the children's leases", of=shared)
         shared.owned()
     shared.settle()
     enders = [fact.pid for fact in shared.app.journal.facts("shard_ended") if fact.shard == parent]
