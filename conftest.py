@@ -1,4 +1,8 @@
-"""Rules for the whole suite: nothing is silently not run, and no test leaves a task behind."""
+"""Rules for the whole suite: nothing is silently not run, and no test leaves a task behind.
+
+And one economy: the SDKs read what they know of a service from files of a megabyte, again for every session. Here they
+do it once in a process, which is most of what a client costs.
+"""
 
 import asyncio
 import functools
@@ -8,8 +12,11 @@ import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Generator
 
+import botocore.loaders
+import botocore.session
 import pytest
 
+botocore.session.create_loader = functools.cache(botocore.loaders.create_loader)
 _NEEDS = re.compile(r"needs (?P<tool>[\w.-]+): (?P<why>.*)", re.DOTALL)
 _REQUIRE_ALL = os.environ.get("KCL_PY_REQUIRE_ALL") == "1"
 

@@ -58,7 +58,7 @@ def serving() -> Iterator[Endpoints]:
     with tempfile.TemporaryDirectory() as home:
         folder = Path(home) / "bodies"
         bodies.write(folder)
-        certificate, key = _certificate(Path(home))
+        certificate, key = certificate_for(Path(home))
         with _process(program, folder, certificate, key) as source, local() as exports:
             assert source.stdout is not None
             plain, tls = source.stdout.readline().split()
@@ -87,7 +87,7 @@ def _process(*command: object) -> Iterator["subprocess.Popen[str]"]:
             process.terminate()
 
 
-def _certificate(folder: Path) -> tuple[Path, Path]:
+def certificate_for(folder: Path) -> tuple[Path, Path]:
     """One for the loopback address, which is its own authority."""
     certificate, key = folder / "certificate.pem", folder / "key.pem"
     private = ec.generate_private_key(ec.SECP256R1())

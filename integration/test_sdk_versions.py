@@ -11,7 +11,10 @@ from integration.provision import PINS, ROOT
 from tests.tools import find_tool
 
 TIMEOUT_SECONDS = 240
-PAST_THE_SDK = ("tests/aws/test_direct_reads.py", "tests/aws/test_http_post.py", "tests/aws/test_kinesis_reading.py")
+PAST_THE_SDK = (
+    *("tests/aws/test_direct_reads.py", "tests/aws/test_kinesis_reading.py"),
+    *("tests/aws/test_http_post.py", "tests/aws/test_http_connection.py"),
+)
 SDKS = ("aioboto3", "aiobotocore", "aiohttp", "boto3", "botocore", "pynamodb")
 
 

@@ -2,8 +2,8 @@
 
 The first request of a client goes the SDK's own way, and is the pattern of all that follow: where it went, what its
 headers said, and how it was signed. Those are built here from the pattern, signed here with the client's credentials,
-and sent through the client's own HTTP session, so that TLS, proxies, pools and timeouts stay the SDK's. A request that
-we would have made differently is no pattern, and then every other one goes the SDK's way too.
+and sent as `http_post` has it, so that TLS, proxies, limits and timeouts stay the SDK's. A request that we would have
+made differently is no pattern, and then every other one goes the SDK's way too.
 """
 
 import time

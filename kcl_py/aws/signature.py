@@ -33,6 +33,15 @@ class Keys(Protocol):
         """Of a session; it is sent, and signed along."""
 
 
+def host_of(url: str) -> str:
+    """What a request's Host header says."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if ":" in host:
+        host = f"[{host}]"
+    return host if parts.port in (None, _PORTS.get(parts.scheme)) else f"{host}:{parts.port}"
+
+
 class Signer:
     """Signs POST requests without a query to one URL, for one service in one region.
 
@@ -41,13 +50,8 @@ class Signer:
     """
 
     def __init__(self, url: str, *, service: str, region: str) -> None:
-        parts = urlsplit(url)
-        self.host = parts.hostname or ""
-        if ":" in self.host:
-            self.host = f"[{self.host}]"
-        if parts.port not in (None, _PORTS.get(parts.scheme)):
-            self.host += f":{parts.port}"
-        self._path = parts.path or "/"
+        self.host = host_of(url)
+        self._path = urlsplit(url).path or "/"
         self._service = service
         self._region = region
         self._key = _DerivedKey("", "", b"")

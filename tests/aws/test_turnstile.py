@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import msgspec
 import pytest
 
-from kcl_py.aws.http_post import Answer
+from kcl_py.aws.http_connection import Answer
 from kcl_py.aws.kinesis import KinesisStream
 from kcl_py.aws.turnstile import Turnstile
 from tests.aws.kinesis_answers import ITERATOR, page, record
