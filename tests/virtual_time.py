@@ -18,14 +18,14 @@ class ReadyOrder(Protocol):
     def append(self, handle: asyncio.Handle) -> None:
         """A callback became ready."""
 
-    def popleft(self) -> asyncio.Handle:
-        """Choose what runs next."""
+    def popleft(self) -> asyncio.Handle | None:
+        """Choose what runs next; None if there is nothing any more."""
 
     def clear(self) -> None:
         """Forget everything."""
 
-    def __len__(self) -> int:
-        """How many callbacks may run now."""
+    def __bool__(self) -> bool:
+        """Whether there is something that may run."""
 
 
 class _Impatient(selectors.DefaultSelector):
@@ -90,12 +90,13 @@ class SeededLoop(VirtualTimeLoop):
         return timer
 
     def _run_once(self) -> None:
-        if not len(self._ready):
+        if not self._ready:
             self._let_time_pass()
+        take = self._ready.popleft
         for _ in range(_AT_ONCE):
-            if not len(self._ready) or self._stopping:
+            handle = None if self._stopping else take()
+            if handle is None:
                 break
-            handle = self._ready.popleft()
             if not handle.cancelled():
                 handle._run()
 

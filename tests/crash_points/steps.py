@@ -25,11 +25,11 @@ class StepOrder(SeededOrder):
         """Tell no more."""
         self._watched, self._on_step, self._ran = (), None, None
 
-    def popleft(self) -> asyncio.Handle:
+    def popleft(self) -> asyncio.Handle | None:
         ran, self._ran = self._ran, None
         if ran is not None and self._on_step is not None:
             self._on_step(ran)
         handle = super().popleft()
-        if self._watched and self.actor_of(handle) in self._watched:
+        if handle is not None and self._watched and self.actor_of(handle) in self._watched:
             self._ran = handle
         return handle

@@ -37,44 +37,39 @@ class SeededOrder:
     """What is ready, by actor; see `virtual_time.ReadyOrder`."""
 
     def __init__(self, seed: int) -> None:
-        self._dice = random.Random(seed)
+        self._dice = random.Random(seed).random
         self._world = Actor(WORLD)
         self._able: list[Actor] = []  # not held, and with something ready
-        self._count = 0  # of what they have ready
         self._moment = 0.0
         self._turns = 0  # since that moment, or so
 
     def append(self, handle: asyncio.Handle) -> None:
         actor = self.actor_of(handle)
         actor.ready.append(handle)
-        if not actor.is_held:
-            self._count += 1
-            if len(actor.ready) == 1:
-                self._able.append(actor)
+        if len(actor.ready) == 1 and not actor.is_held:
+            self._able.append(actor)
 
-    def popleft(self) -> asyncio.Handle:
-        if not self._able:  # the one that ran just now held all others
-            nothing = asyncio.Handle(lambda: None, (), asyncio.get_running_loop())
-            nothing.cancel()
-            return nothing
-        turn = int(self._dice.random() * len(self._able))
-        actor = self._able[turn]
-        self._note_turn()
-        handle = actor.ready.popleft()
-        self._count -= 1
-        if not actor.ready:
-            self._able[turn] = self._able[-1]
-            self._able.pop()
-        return handle
-
-    def _note_turn(self) -> None:
-        """A fleet in which time stands still is waiting for itself."""
+    def popleft(self) -> asyncio.Handle | None:
+        able = self._able
+        if not able:
+            return None
+        turn = int(self._dice() * len(able))
+        ready = able[turn].ready
+        handle = ready.popleft()
+        if not ready:
+            able[turn] = able[-1]
+            able.pop()
         self._turns += 1
         if self._turns > TURNS_MAX:
-            now = asyncio.get_running_loop().time()
-            if now < self._moment + INSTANT_SECONDS:
-                raise RuntimeError(f"{TURNS_MAX} callbacks, and no time passes: {[actor.name for actor in self._able]}")
-            self._moment, self._turns = now, 0
+            self._look_at_the_clock()
+        return handle
+
+    def _look_at_the_clock(self) -> None:
+        """A fleet in which time stands still is waiting for itself."""
+        now = asyncio.get_running_loop().time()
+        if now < self._moment + INSTANT_SECONDS:
+            raise RuntimeError(f"{TURNS_MAX} callbacks, and no time passes: {[actor.name for actor in self._able]}")
+        self._moment, self._turns = now, 0
 
     def actor_of(self, handle: asyncio.Handle) -> Actor:
         """Whose callback it is."""
@@ -83,10 +78,9 @@ class SeededOrder:
 
     def clear(self) -> None:
         self._able.clear()
-        self._count = 0
 
-    def __len__(self) -> int:
-        return self._count
+    def __bool__(self) -> bool:
+        return bool(self._able)
 
     def hold(self, actor: Actor) -> None:
         """Run nothing of this actor from now on."""
@@ -94,7 +88,6 @@ class SeededOrder:
             actor.is_held = True
             if actor.ready:
                 self._able.remove(actor)
-                self._count -= len(actor.ready)
 
     def let_go(self, actor: Actor) -> None:
         """Run it again, beginning with what became ready meanwhile."""
@@ -102,4 +95,3 @@ class SeededOrder:
             actor.is_held = False
             if actor.ready:
                 self._able.append(actor)
-                self._count += len(actor.ready)
