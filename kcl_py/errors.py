@@ -128,3 +128,6 @@ class TableRefused(TableError):
 
 TROUBLE = (Throttled, ServiceUnavailable, CredentialsError, AccessDenied)
 """What may pass by itself, or by somebody's hand, while a worker runs: it is tried again, and said aloud."""
+
+READ_TROUBLE = (Throttled, ServiceUnavailable, CredentialsError, EncryptionKeyError, StreamNotFound)
+"""The same of reading, but for a permission that never was, which nobody gets by waiting."""

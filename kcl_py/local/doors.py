@@ -2,8 +2,8 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
-from functools import lru_cache
-from typing import NoReturn, TypeVar
+from functools import lru_cache, partial
+from typing import TypeVar
 
 from kcl_py.core.position import ReadFrom
 from kcl_py.core.record import Record
@@ -91,12 +91,31 @@ class LocalStream:
         """Nothing to let go of."""
 
     def _ask(self, operation: str, members: Members, kind: type[_A]) -> _A:
-        try:
-            answer = perform(self.model, request_from_members(operation, members), self.clock_ms())
-        except KinesisError as error:
-            _raise_translated(error, operation)
-        assert isinstance(answer, kind)
-        return answer
+        return asked(
+            self.model, operation, members, kind, now_ms=self.clock_ms(), translated=partial(_translated, operation)
+        )
+
+
+def asked(
+    model: KinesisModel,
+    operation: str,
+    members: Members,
+    kind: type[_A],
+    *,
+    now_ms: int,
+    translated: Callable[[KinesisError], ServiceError],
+) -> _A:
+    """What the model answers; what it refuses is raised in the words of a door.
+
+    Raises:
+        ServiceError: what `translated` makes of the refusal.
+    """
+    try:
+        answer = perform(model, request_from_members(operation, members), now_ms)
+    except KinesisError as error:
+        raise translated(error) from error
+    assert isinstance(answer, kind)
+    return answer
 
 
 def records_of(stored: Iterable[StoredRecord]) -> list[Record]:
@@ -124,21 +143,21 @@ def children_of(children: Iterable[answers.ChildShard]) -> tuple[ChildShard, ...
     )
 
 
-def _raise_translated(error: KinesisError, operation: str) -> NoReturn:
-    """Raise what the door's docstrings promise in place of an answer's error code."""
+def _translated(operation: str, error: KinesisError) -> ServiceError:
+    """What the door's docstrings promise in place of an answer's error code."""
     match error.code:
         case "ResourceNotFoundException":
-            raise StreamNotFound(error.message) from error
+            return StreamNotFound(error.message)
         case "ExpiredIteratorException":
-            raise IteratorExpired(error.message) from error
+            return IteratorExpired(error.message)
         case "ProvisionedThroughputExceededException" | "LimitExceededException":
-            raise Throttled(error.message) from error
+            return Throttled(error.message)
         case "InvalidArgumentException" if operation == "GetShardIterator":
-            raise SequenceRefused(error.message) from error
+            return SequenceRefused(error.message)
         case "InvalidArgumentException" if operation == "GetRecords":
-            raise IteratorExpired(error.message) from error
+            return IteratorExpired(error.message)
         case _:
-            raise ServiceError(str(error)) from error
+            return ServiceError(str(error))
 
 
 def _filter_of(shard_filter: ShardFilter | None) -> Members | None:

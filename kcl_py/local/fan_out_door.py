@@ -17,10 +17,9 @@ from kcl_py.errors import (
 )
 from kcl_py.interfaces import Page, StreamConsumer, Subscription
 from kcl_py.local import answers
-from kcl_py.local.doors import Members, children_of, loop_clock_ms, records_of
+from kcl_py.local.doors import Members, asked, children_of, loop_clock_ms, records_of
 from kcl_py.local.kinesis_error import KinesisError
 from kcl_py.local.kinesis_model import KinesisModel
-from kcl_py.local.operations import perform, request_from_members
 from kcl_py.local.pushed_events import PushedEvents
 from kcl_py.local.subscription_model import SubscriptionModel
 
@@ -92,12 +91,7 @@ class LocalFanOut:
         return LocalSubscription(self._ask("SubscribeToShard", members, SubscriptionModel), self.clock_ms)
 
     def _ask(self, operation: str, members: Members, kind: type[_A]) -> _A:
-        try:
-            answer = perform(self.model, request_from_members(operation, members), self.clock_ms())
-        except KinesisError as error:
-            raise _translated(error) from error
-        assert isinstance(answer, kind)
-        return answer
+        return asked(self.model, operation, members, kind, now_ms=self.clock_ms(), translated=_translated)
 
 
 class LocalSubscription:

@@ -70,7 +70,7 @@ class Life(msgspec.Struct, frozen=True):
             seed=seed,
             scale=scale,
             shards=dice.randint(20, 24) if is_hour else dice.randint(1, 8),
-            workers=7 if is_hour else dice.randint(2 if is_calm else 1, 6),
+            workers=6 if is_hour else dice.randint(2 if is_calm else 1, 6),
             seconds=seconds,
             settings=_settings(dice, is_hour=is_hour) | (_fan_out(dice, is_calm=is_calm) if is_fan_out else {}),
             incidents=_incidents(dice, kinds, seconds, None if is_hour else dice.choice(pauses)),

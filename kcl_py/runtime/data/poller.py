@@ -8,11 +8,9 @@ from typing import TypeVar
 import tenacity
 
 from kcl_py.errors import (
+    READ_TROUBLE,
     AccessDenied,
-    CredentialsError,
-    EncryptionKeyError,
     IteratorExpired,
-    ServiceUnavailable,
     StreamNotFound,
     Throttled,
 )
@@ -28,7 +26,6 @@ from kcl_py.runtime.emitter import Emitter
 Answer = TypeVar("Answer")
 _PAUSE = jittered(0.3, 10.0)
 USUAL_THROTTLES = 4  # in a row, about four seconds
-_TRANSIENT = (Throttled, ServiceUnavailable, CredentialsError, EncryptionKeyError, StreamNotFound)
 
 
 class Poller:
@@ -78,11 +75,11 @@ class Poller:
         self._has_read = has_read
         self._emit = emit
         self._clock = clock
-        self._sleep_for = sleep
+        self._sleep = pulse.sleeper(sleep)
         self._until = math.inf
         # a permission that was there and is gone may come back; one that never was is a mistake to be told of
-        self._retry_at_first = self._retrying(*_TRANSIENT)
-        self._retry = self._retrying(*_TRANSIENT, AccessDenied)
+        self._retry_at_first = self._retrying(*READ_TROUBLE)
+        self._retry = self._retrying(*READ_TROUBLE, AccessDenied)
         self.tip_seen_at: float | None = None
 
     async def run(self, until: float = math.inf) -> bool:
@@ -100,7 +97,7 @@ class Poller:
             iterator: str | None = await self._open()
             while iterator is not None and not self._is_time_over():
                 iterator = await self._step(iterator)
-        except (*_TRANSIENT, AccessDenied):
+        except (*READ_TROUBLE, AccessDenied):
             if not self._is_time_over():
                 raise
             return False
@@ -159,10 +156,6 @@ class Poller:
 
     def _is_time_over(self) -> bool:
         return asyncio.get_running_loop().time() >= self._until
-
-    async def _sleep(self, seconds: float) -> None:
-        with self._pulse.waiting():
-            await self._sleep_for(seconds)
 
     async def _patiently(self, call: Callable[..., Awaitable[Answer]], *arguments: object) -> Answer:
         retry = self._retry if self._has_read.is_set() else self._retry_at_first

@@ -11,6 +11,8 @@ one look.
 
 from collections.abc import Callable
 
+from kcl_py.retrying import Sleep
+
 
 class Pulse:
     """Of one consumer.
@@ -42,6 +44,15 @@ class Pulse:
     def waiting(self) -> "_Span":
         """The consumer waits for something that will end by itself."""
         return self._wait
+
+    def sleeper(self, sleep: Sleep) -> Sleep:
+        """The same for a pause."""
+
+        async def asleep(seconds: float) -> None:
+            with self.waiting():
+                await sleep(seconds)
+
+        return asleep
 
     def asking(self) -> "_Span":
         """User code asks for a checkpoint: an attempt, also in the midst of a call."""

@@ -17,15 +17,13 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from kcl_py.errors import (
+    READ_TROUBLE,
     AccessDenied,
     ConsumerMissing,
-    CredentialsError,
-    EncryptionKeyError,
     SequenceRefused,
     ServiceUnavailable,
     StreamNotFound,
     SubscriptionTaken,
-    Throttled,
 )
 from kcl_py.events import FanOutInterrupted, FanOutResumed, Level, ServiceTrouble
 from kcl_py.interfaces import Page, Subscription
@@ -46,7 +44,6 @@ ROOM_SECONDS = 0.2  # for which room is held for a page that does not come
 _PAUSE = jittered(0.3, 10.0)
 _TAKEN_AGAIN = jittered(1.0, 60.0)
 _GIVEN_UP = jittered(240.0, 1800.0)
-_TRANSIENT = (Throttled, ServiceUnavailable, CredentialsError, EncryptionKeyError, StreamNotFound)
 
 
 class Subscriber:
@@ -101,7 +98,7 @@ class Subscriber:
         self._has_read = has_read
         self._emit = emit
         self._clock = clock
-        self._sleep_for = sleep
+        self._sleep = pulse.sleeper(sleep)
         self._not_before = float("-inf")  # by the loop's time: until then the service refuses
         self._is_in_doubt = False  # somebody else subscribed: the lease may be theirs
         self._failures = self._takings = self._surrenders = 0  # in a row
@@ -138,7 +135,7 @@ class Subscriber:
             except ConsumerMissing as missing:
                 self._registration.is_missing(arn)
                 return self._interrupted(str(missing), ABSENT_SECONDS, "warning")
-            except (*_TRANSIENT, AccessDenied) as error:
+            except (*READ_TROUBLE, AccessDenied) as error:
                 if isinstance(error, AccessDenied) and not self._has_read.is_set():
                     raise
                 if self._is_hopeless_after(error):
@@ -241,7 +238,3 @@ class Subscriber:
                 )
             )
         return seconds
-
-    async def _sleep(self, seconds: float) -> None:
-        with self._pulse.waiting():
-            await self._sleep_for(seconds)
