@@ -106,6 +106,7 @@ class DirectReads:
         get_records.decode(answer, decoded)
         if decoded:
             return decoded
+        answer["body"] = bytes(content)
         parsed: dict[str, Any] = self._parser.parse(answer, self._shape)
         if status < 300:
             return parsed

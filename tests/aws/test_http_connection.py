@@ -252,7 +252,13 @@ async def test_whatever_comes_in_whatever_pieces_it_is_an_answer_or_none(
     exchange = asyncio.ensure_future(connection.exchange(b"", None))
     await asyncio.sleep(0)
     for start, end in pairwise([0, *sorted(ends), len(said)]):
-        connection.data_received(bytes(said[start:end]))
+        piece = said[start:end]
+        while piece:
+            space = connection.get_buffer(-1)
+            taken = min(len(space), len(piece))
+            space[:taken] = piece[:taken]
+            connection.buffer_updated(taken)
+            piece = piece[taken:]
     connection.connection_lost(None)
     (outcome,) = await asyncio.gather(exchange, return_exceptions=True)
 

@@ -94,7 +94,7 @@ async def both(session: AIOHTTPSession, url: str) -> list[str | type[BaseExcepti
 
 async def shown(post: HttpPost) -> Any:
     status, headers, body = await post.send(HEADERS, b"{}")
-    return status, dict(headers), body
+    return status, dict(headers), bytes(body)
 
 
 ANSWERS = {
