@@ -12,6 +12,7 @@ from kcl_py.aws.event_stream import Frames
 from kcl_py.aws.kinesis import KinesisStream
 from kcl_py.aws.members import name_in, token_in
 from kcl_py.aws.subscription import KinesisSubscription
+from kcl_py.aws.turnstile import Turnstile
 from kcl_py.core.position import ReadFrom
 from kcl_py.errors import ConsumerMissing, KclError, ServiceUnavailable, StreamNotFound, Throttled
 from kcl_py.interfaces import StreamConsumer
@@ -49,6 +50,7 @@ class KinesisFanOut:
         self._resource = f"stream {connection.stream_name}"
         self._arn: str | None = connection.address.get("StreamARN")
         self._open: set[KinesisSubscription] = set()
+        self._turnstile = Turnstile()
 
     async def register(self, consumer_name: str) -> StreamConsumer:
         """Register the consumer unless it is there already; wait up to two minutes until it is ACTIVE.
@@ -117,6 +119,7 @@ class KinesisFanOut:
                 shard_id,
                 resource=f"{shard_id} of {self._resource}",
                 told_apart=told_apart,
+                turnstile=self._turnstile,
                 on_close=self._open.discard,
             )
             self._open.add(subscription)

@@ -9,6 +9,7 @@ from botocore.exceptions import ClientError
 from kcl_py.aws.calls import Calls, MalformedAnswer
 from kcl_py.aws.event_stream import Frame, Frames
 from kcl_py.aws.members import sequence_number
+from kcl_py.aws.turnstile import Turnstile
 from kcl_py.aws.wire_records import page_of
 from kcl_py.core.record import Record
 from kcl_py.errors import KclError, ServiceUnavailable, StreamNotFound
@@ -56,6 +57,7 @@ class KinesisSubscription:
         shard_id: the shard that was subscribed to.
         resource: what it is about, for messages.
         told_apart: see `Told`.
+        turnstile: for events, shared with other subscriptions.
         on_close: told once this holds no connection any more.
     """
 
@@ -66,14 +68,16 @@ class KinesisSubscription:
         *,
         resource: str,
         told_apart: Told,
+        turnstile: Turnstile,
         on_close: Callable[["KinesisSubscription"], None],
     ) -> None:
         self._frames = frames
         self._shard_id = shard_id
         self._calls = Calls(resource, deadline_seconds=PAGE_SECONDS)
         self._told_apart = told_apart
+        self._turnstile = turnstile
         self._on_close = on_close
-        self._first: Frame | None = None
+        self._kept: Frame | None = None  # that has come, and that no `read` has returned yet
         self._last_place = (0, "")
         self._is_over = False
         self._is_closed = False
@@ -92,7 +96,7 @@ class KinesisSubscription:
         if frame is None:
             raise MalformedAnswer("an event stream without a frame")
         if _type_of(frame) != "initial-response":
-            self._first = frame
+            self._kept = frame
 
     async def read(self) -> Page | None:
         """Wait for the next page."""
@@ -120,9 +124,11 @@ class KinesisSubscription:
 
     async def _next_page(self) -> Page | None:
         while True:
-            frame, self._first = self._first or await self._frames.next(), None
+            frame = self._kept = self._kept or await self._frames.next()
             if frame is None:
                 return None
+            await self._turnstile.passed(len(frame.payload))
+            self._kept = None
             if _type_of(frame) == "SubscribeToShardEvent":  # others may come to be, and say nothing about records
                 page = _page(frame.payload, self._shard_id)
                 self._check_order(page)

@@ -7,6 +7,7 @@ import pytest
 
 from kcl_py.aws.event_stream import Frames
 from kcl_py.aws.subscription import PAGE_SECONDS, KinesisSubscription
+from kcl_py.aws.turnstile import Turnstile
 from kcl_py.errors import KclError, ServiceUnavailable, StreamNotFound
 from tests.aws.event_frames import INITIAL, event, pushed
 from tests.aws.kinesis_answers import SHARD, record
@@ -49,7 +50,12 @@ async def nobody_asks(_: StreamNotFound) -> KclError:
 async def subscribed(*pieces: tuple[float, bytes]) -> tuple[KinesisSubscription, TimedBody]:
     body = TimedBody(pieces)
     subscription = KinesisSubscription(
-        Frames(body), SHARD, resource="stream orders", told_apart=nobody_asks, on_close=lambda _: None
+        Frames(body),
+        SHARD,
+        resource="stream orders",
+        told_apart=nobody_asks,
+        turnstile=Turnstile(),
+        on_close=lambda _: None,
     )
     await subscription.begin()
     return subscription, body

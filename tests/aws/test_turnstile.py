@@ -7,14 +7,19 @@ from contextlib import asynccontextmanager
 import msgspec
 import pytest
 
+from kcl_py.aws.event_stream import Frames
 from kcl_py.aws.http_connection import Answer
 from kcl_py.aws.kinesis import KinesisStream
+from kcl_py.aws.subscription import KinesisSubscription
 from kcl_py.aws.turnstile import Turnstile
-from tests.aws.kinesis_answers import ITERATOR, page, record
+from kcl_py.errors import KclError, StreamNotFound
+from tests.aws.event_frames import INITIAL, event, pushed
+from tests.aws.kinesis_answers import ITERATOR, SHARD, page, record
 from tests.aws.scripted_kinesis import ScriptedKinesis, connected, says
 from tests.virtual_time import run
 
 SHARDS = 4
+LARGE_BYTES, SMALL_BYTES = 100_000, 10_000
 
 
 class Passes:
@@ -69,7 +74,7 @@ async def passes_of_reads(door: KinesisStream, body: bytes) -> list[int]:
         return list(await asyncio.gather(*(read() for _ in range(SHARDS))))
 
 
-@pytest.mark.parametrize(("size_bytes", "passes"), [(100_000, SHARDS), (10_000, 1)])
+@pytest.mark.parametrize(("size_bytes", "passes"), [(LARGE_BYTES, SHARDS), (SMALL_BYTES, 1)])
 async def test_of_pages_that_come_in_together_only_large_ones_wait_for_each_other(
     service: ScriptedKinesis, size_bytes: int, passes: int
 ) -> None:
@@ -81,13 +86,78 @@ async def test_of_pages_that_come_in_together_only_large_ones_wait_for_each_othe
     await door.close()
 
 
+class Pushed:
+    """The body of an answer, all of which is there."""
+
+    def __init__(self, *events: bytes) -> None:
+        self._bytes = INITIAL + b"".join(events)
+
+    @property
+    def content(self) -> "Pushed":
+        return self
+
+    async def read(self, n: int) -> bytes:
+        piece, self._bytes = self._bytes[:n], self._bytes[n:]
+        return piece
+
+    def close(self) -> None:
+        pass
+
+
+async def subscribed(turnstile: Turnstile, *events: bytes) -> KinesisSubscription:
+    async def nobody_asks(_: StreamNotFound) -> KclError:
+        raise AssertionError("nothing is missing")
+
+    subscription = KinesisSubscription(
+        Frames(Pushed(*events)),
+        SHARD,
+        resource="stream orders",
+        told_apart=nobody_asks,
+        turnstile=turnstile,
+        on_close=lambda _: None,
+    )
+    await subscription.begin()
+    return subscription
+
+
+@pytest.mark.parametrize(("size_bytes", "passes"), [(LARGE_BYTES, SHARDS), (SMALL_BYTES, 1)])
+async def test_so_it_is_with_pages_that_are_pushed(size_bytes: int, passes: int) -> None:
+    turnstile = Turnstile()
+    large = event(pushed(record("21", Data="A" * size_bytes), continuation="21"))
+    subscriptions = [await subscribed(turnstile, large) for _ in range(SHARDS)]
+    async with counted() as counting:
+
+        async def read(subscription: KinesisSubscription) -> int:
+            pushed_page = await subscription.read()
+            assert pushed_page is not None
+            return counting.now
+
+        assert len(set(await asyncio.gather(*map(read, subscriptions)))) == passes
+
+
+async def test_a_pushed_page_that_nobody_waited_for_in_the_end_is_the_next_ones() -> None:
+    turnstile = Turnstile()
+    pages = [event(pushed(record(number, Data="A" * LARGE_BYTES), continuation=number)) for number in ("21", "22")]
+    subscription = await subscribed(turnstile, *pages)
+    ahead = asyncio.create_task(turnstile.passed(LARGE_BYTES))
+    reading = asyncio.create_task(subscription.read())
+    await asyncio.sleep(0)
+    reading.cancel()
+    await asyncio.gather(ahead, reading, return_exceptions=True)
+    assert reading.cancelled()
+
+    read = [await subscription.read(), await subscription.read()]
+    assert [page.records[0].sequence_number for page in read if page is not None] == ["21", "22"]
+    assert await subscription.read() is None
+
+
 def test_one_comes_through_in_each_pass_in_order() -> None:
     async def story() -> None:
         turnstile = Turnstile()
         came: list[tuple[str, int]] = []
 
         async def come(name: str, passes: Passes) -> None:
-            await turnstile.passed()
+            await turnstile.passed(LARGE_BYTES)
             came.append((name, passes.now))
             if name == "a":  # comes again in the pass in which it came through
                 await come("d", passes)
@@ -104,7 +174,7 @@ def test_one_comes_through_in_each_pass_in_order() -> None:
 def test_who_goes_away_while_waiting_stops_nobody() -> None:
     async def story() -> None:
         turnstile = Turnstile()
-        waiting = [asyncio.create_task(turnstile.passed()) for _ in range(4)]
+        waiting = [asyncio.create_task(turnstile.passed(LARGE_BYTES)) for _ in range(4)]
         await asyncio.sleep(0)
         waiting[0].cancel()
         waiting[2].cancel()

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from kcl_py.aws.calls import Calls
 from kcl_py.aws.event_stream import Frames
 from kcl_py.aws.subscription import KinesisSubscription
+from kcl_py.aws.turnstile import Turnstile
 from kcl_py.core.checkpoint import Checkpoint
 from kcl_py.core.shard import HASH_KEY_MAX
 from kcl_py.errors import KclError, ServiceUnavailable, StreamError, StreamNotFound, SubscriptionTaken
@@ -62,7 +63,12 @@ def received(data: bytes, piece_bytes: int = 1000) -> tuple[list[Page], KclError
     async def story() -> tuple[list[Page], KclError | None]:
         body = Body(data, piece_bytes)
         subscription = KinesisSubscription(
-            Frames(body), SHARD, resource="stream orders", told_apart=missing, on_close=lambda _: None
+            Frames(body),
+            SHARD,
+            resource="stream orders",
+            told_apart=missing,
+            turnstile=Turnstile(),
+            on_close=lambda _: None,
         )
         pages: list[Page] = []
         try:
