@@ -11,7 +11,7 @@ from kcl_py.runtime.mailbox import Request
 
 PRODUCT = str(Path(kcl_py.__file__).parent)
 _WIRE = str(Path("tests", "simulation", "wire.py"))
-_OPERATION = "operation"  # how the wire calls it
+_OPERATION = "operation"  # how the wire calls it, where one function serves several
 _NAMES: dict[tuple[CodeType, int], str] = {}
 
 
@@ -46,7 +46,7 @@ def _names(task: "asyncio.Task[Any]") -> Iterator[str]:
                 name = _NAMES[key] = f"{code.co_qualname.replace('.<locals>', '')}:{frame.f_lineno}"
             yield name
         elif code.co_filename.endswith(_WIRE):
-            yield frame.f_locals[_OPERATION]
+            yield frame.f_locals.get(_OPERATION, code.co_name)
 
 
 def _frames(waiting: Any) -> Iterator[FrameType]:

@@ -39,7 +39,7 @@ def played(scenario: Scenario, seed: int, cut: Cut | None = None) -> Run:
 
     async def play(fleet: Simulation) -> None:
         number_tasks(asyncio.get_running_loop())
-        stages.append(Stage(fleet, cut))
+        stages.append(Stage(fleet, cut, scenario.settings))
         await stages[0].play(scenario.scene)
 
     log = simulated(seed, play, shards=scenario.shards, make_worker=Victim, make_order=StepOrder)

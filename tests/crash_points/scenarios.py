@@ -1,7 +1,7 @@
 """Lives in which one worker may end at any step. What comes before `watch` is only told to get there."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
 
@@ -21,6 +21,7 @@ class Scenario(msgspec.Struct, frozen=True):
         scene: plays it.
         shards: of the stream.
         is_on_its_way_out: the victim was told to stop already.
+        settings: of every worker, besides those of the stage.
         landmarks: patterns of places that must be among those of the victim, or the scenario has collapsed.
     """
 
@@ -29,6 +30,7 @@ class Scenario(msgspec.Struct, frozen=True):
     shards: int
     landmarks: tuple[str, ...]
     is_on_its_way_out: bool = False
+    settings: Mapping[str, object] = msgspec.field(default_factory=dict)
 
 
 async def start_up(stage: Stage) -> None:
@@ -114,6 +116,9 @@ async def _two_workers(stage: Stage) -> tuple[Victim, Victim]:
 BEAT = r"Heartbeat\.beat.*> write_session$"
 PICK_UP = r"Tenure\.pick_up.*> write$"
 CHECKPOINT = r"Tenure\._save.*> write$"
+SUBSCRIBE = r"Subscriber\._subscribe.*> subscribe$"
+PUSHED = r"Subscriber\._take.*> read$"
+FAN_OUT: Mapping[str, object] = {"fan_out": True}
 DELIVERY = r"ShardConsumer\._process.*> UserCode\.call"
 
 SCENARIOS = (
@@ -150,5 +155,17 @@ SCENARIOS = (
     Scenario("shutdown of the last one", shutdown_of_the_last, 2, is_on_its_way_out=True, landmarks=(
         r"Heartbeat\.leave.*> write_session$", r"Tenure\._let_go.*> write$", r"Heartbeat\.delete.*> write_session$",
         r"Leadership\.release.*> write_leader_lock$", r"_deliver Quit$",
+    )),
+    Scenario("start-up, fan-out", start_up, 2, settings=FAN_OUT, landmarks=(
+        r"Registration\..*> register$", SUBSCRIBE, PUSHED, CHECKPOINT, DELIVERY,
+    )),
+    Scenario("hand-off with fan-out, giver", hand_off("giver"), 3, settings=FAN_OUT, landmarks=(
+        PUSHED, r"Tenure\._let_go.*> write$", r"_deliver LetGo$",
+    )),
+    Scenario("hand-off with fan-out, receiver", hand_off("receiver"), 3, settings=FAN_OUT, landmarks=(
+        SUBSCRIBE, PICK_UP, DELIVERY,
+    )),
+    Scenario("split with fan-out", split, 1, settings=FAN_OUT, landmarks=(
+        SUBSCRIBE, PUSHED, r"Tenure\._end_shard.*> write$", r"_deliver EndShard$", PICK_UP,
     )),
 )  # fmt: skip

@@ -1,7 +1,7 @@
 """One run of a scenario: a fleet, the worker whose steps count, perhaps the step at which it ends, and what follows."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
 
@@ -15,7 +15,7 @@ FAILOVER_SECONDS = 2.0
 AUDIT_SECONDS = 20.0
 UNCHECKPOINTED_RECORDS_MAX, READ_LIMIT = 4, 2
 REPEATS_MAX = UNCHECKPOINTED_RECORDS_MAX + READ_LIMIT
-SETTINGS: dict[str, object] = {
+SETTINGS: Mapping[str, object] = {
     "failover_seconds": FAILOVER_SECONDS,
     "checkpoint_interval_seconds": 0.5,
     "uncheckpointed_records_max": UNCHECKPOINTED_RECORDS_MAX,
@@ -49,8 +49,9 @@ class Stage:
         late: what had not come about long after the cut.
     """
 
-    def __init__(self, fleet: Simulation, cut: Cut | None) -> None:
+    def __init__(self, fleet: Simulation, cut: Cut | None, settings: Mapping[str, object]) -> None:
         self.fleet = fleet
+        self._settings = {**SETTINGS, **settings}
         self.places: list[str] = []
         self.late: list[str] = []
         self._cut = cut
@@ -61,7 +62,7 @@ class Stage:
 
     def join(self, name: str, **settings: object) -> Victim:
         """Start a worker."""
-        worker = self.fleet.join(name, **(SETTINGS | settings))
+        worker = self.fleet.join(name, **(self._settings | settings))
         assert isinstance(worker, Victim)
         worker.processing_seconds = lambda: PROCESSING_SECONDS
         return worker

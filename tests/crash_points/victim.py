@@ -108,14 +108,21 @@ class Sender:
 
     def carry(self, call: Call, timeout_seconds: float) -> "asyncio.Future[Any]":
         """Send a call; the future is its answer."""
-        letter = Letter(call)
-        self.fresh.append(letter)
-        return self._network.carry(letter.arrive, timeout_seconds)
+        return self._network.carry(self._letter(call).arrive, timeout_seconds)
+
+    def hold(self, call: Call, timeout_seconds: float) -> "asyncio.Future[Any]":
+        """The same for one that waits for long."""
+        return self._network.hold(self._letter(call).arrive, timeout_seconds)
 
     def lose_fresh(self) -> None:
         """What the last step sent never arrives."""
         for letter in self.fresh:
             letter.is_lost = True
+
+    def _letter(self, call: Call) -> "Letter":
+        letter = Letter(call)
+        self.fresh.append(letter)
+        return letter
 
 
 class Letter:
