@@ -167,7 +167,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             form=SIZE,
             key="buffer",
             minimum=1,
-            reason="Payload read ahead, over all shards; reading waits when it is full. A page per shard comes on top.",
+            reason="Payload held by all shards, stopped ones too (20MB each at most); reading waits when it is full.",
         ),
     ] = 64 * 2**20
     uncheckpointed_records_max: Annotated[
@@ -273,8 +273,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             raise ConfigError(f"worker_id is {quoted(self.worker_id)}; {reason}")
         if self.endpoint_url is not None:
             endpoint.check(self.endpoint_url, "endpoint_url", is_plain_http_allowed=self.allow_plain_http)
-        if not self.fan_out and self.fan_out_consumer != self.application:
-            raise ConfigError("a consumer is named, and fan_out is off: add --fan-out, or drop fan_out_consumer")
+        if not self.fan_out and (self.fan_out_consumer != self.application or not self.fan_out_fallback):
+            raise ConfigError("fan_out_consumer or fan_out_fallback is set, and fan_out is off: add --fan-out")
         if not self.create_table:
             for name in ("table_tags", "table_point_in_time_recovery", "table_deletion_protection"):
                 if getattr(self, name):

@@ -201,6 +201,7 @@ def test_the_test_suites_own_switch_is_no_setting(tmp_path: Path) -> None:
         ({"endpoint_url": "http://127.0.0.1:port"}, "expected a URL"),
         ({"endpoint_url": "https://me:secret@kinesis.example"}, "leave it out"),
         ({"fan_out_consumer": "other"}, "fan_out is off"),
+        ({"fan_out_fallback": False}, "fan_out is off"),
         ({"fan_out": True, "fan_out_consumer": "not a name"}, "fan_out_consumer is 'not a name'"),
         ({"fan_out": True, "application": "two words", "table_name": "words"}, "application, which names the fan-out"),
         ({"create_table": False, "table_tags": {"a": "b"}}, "create_table is off"),
