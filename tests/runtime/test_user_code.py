@@ -59,6 +59,21 @@ async def test_what_may_not_begin_any_more_when_its_turn_in_the_thread_comes_is_
     code.close()
 
 
+async def test_an_asynchronous_call_that_may_not_begin_is_not_made():
+    called: list[str] = []
+
+    class Told(RecordProcessor):
+        async def process_records(self, records: object, checkpointer: object) -> None:
+            called.append("process_records")
+
+    code = UserCode(Told, "shard")
+    await code.create()
+    with pytest.raises(NotBegun):
+        await code.call("process_records", None, None, may_begin=lambda: False)
+    assert called == []
+    code.close()
+
+
 async def test_even_system_exit_is_an_error_of_the_processor_and_its_text_stays_secret():
     code = UserCode(Sync, "shard")
     await code.create()
