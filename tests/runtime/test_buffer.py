@@ -73,6 +73,25 @@ def test_a_shard_with_empty_hands_passes_those_that_fill_the_budget():
     run(story())
 
 
+def test_a_shard_whose_processor_has_a_page_in_its_hands_does_not_pass():
+    async def story():
+        budget = ByteBudget(1_000)
+        full = PageBuffer(budget)
+        full.put(page(1_000), await full.reserve())
+        assert await full.get() is not None
+        second = asyncio.create_task(full.reserve())
+        assert await is_waiting(second)
+        closing = asyncio.create_task(full.get())
+        assert not await is_waiting(second), "its hands are empty"
+        closing.cancel()
+        await asyncio.gather(closing, return_exceptions=True)
+        full.give_back(await second)
+        full.release_all()
+        assert budget.used == 0
+
+    run(story())
+
+
 def test_a_cancelled_wait_takes_nothing():
     async def story():
         budget = ByteBudget(1_000)

@@ -121,7 +121,6 @@ class PageBuffer:
             await self._changed.wait()
         page = self._pages.popleft()
         self._in_hand = _weight(page)
-        self._changed.set()
         return page
 
     def close(self) -> None:
