@@ -6,7 +6,7 @@ import hashlib
 from kcl_py.core.batch import RecordBatch
 from kcl_py.core.checkpoint import Checkpoint
 from kcl_py.core.record import Record
-from kcl_py.events import ForeignRecordsDropped, MalformedAggregate
+from kcl_py.events import ForeignRecordsDropped, MalformedAggregate, ProcessorFailed
 from kcl_py.processor import Checkpointer
 from kcl_py.runtime.data.batches import BATCH_RECORDS_MAX
 from tests.core.kpl_aggregator import UserRecord, packed
@@ -87,6 +87,7 @@ def delivered_by_the_lower_shard(policy: str) -> tuple[list[tuple[bytes, bool]],
 
     class Keeping(Recording):
         async def process_records(self, records: RecordBatch, checkpointer: Checkpointer) -> None:
+            assert len(records), "a batch of nothing"
             got.extend((record.data, record.outside_hash_range) for record in records)
 
     async def story() -> list[ForeignRecordsDropped]:
@@ -99,6 +100,7 @@ def delivered_by_the_lower_shard(policy: str) -> tuple[list[tuple[bytes, bool]],
         site.put_data(packed([UserRecord("k", b"all foreign", UPPER)]), LOWER_KEY)
         await asyncio.sleep(5)
         await worker.drain()
+        assert worker.seen(ProcessorFailed) == []
         return worker.seen(ForeignRecordsDropped)
 
     return got, run(story())
