@@ -31,6 +31,14 @@ def test_another_failover_time_is_granted_if_leader_and_standby_are_dead(standby
     assert bool(liveness.soon_elsewhere(tale.drained(200))) == is_broken
 
 
+def test_a_shard_whose_end_was_on_its_way_when_its_worker_died_needs_nobody():
+    tale = Tale()
+    tale.owned(50, "s", "b")
+    tale.crashed(100, "b")
+    tale.ended(100.01, "s", "b")
+    assert not liveness.soon_elsewhere(tale.drained(200))
+
+
 def test_a_takeover_is_not_judged_while_a_door_misbehaves():
     tale = Tale()
     tale.owned(50, "s", "b")

@@ -46,6 +46,8 @@ def takeovers(history: History) -> Iterator[Takeover]:
             if row is None or row.is_finished or history.worker_of(row.effective_owner) != entry.worker:
                 continue
             after = went_on_at(history, shard_id, entry.at)
+            if after is None and shard_id in history.ended_at:
+                continue  # its last request arrived after the crash: SHARD_END, and nothing is left to take over
             if after is not None or history.ends_at > entry.at + allowed:
                 took = after - entry.at if after is not None else None
                 yield Takeover(shard_id, entry.worker, entry.at, took, allowed)
