@@ -44,8 +44,8 @@ def removable(lineage: Lineage) -> tuple[Lease, ...]:
 
 
 def trimmed(lineage: Lineage) -> tuple[Lease, ...]:
-    """The unfinished rows whose shard is gone: the listings agree that it is, and list all of its hash range."""
-    return tuple(lease for lease in lineage.leases.values() if not lease.is_finished and _is_trimmed(lineage, lease))
+    """The unfinished rows whose shard is trimmed."""
+    return tuple(lease for lease in lineage.leases.values() if not lease.is_finished and lineage.is_trimmed(lease))
 
 
 def end_of_trimmed(lease: Lease, lineage: Lineage) -> ShardEnd:
@@ -82,7 +82,3 @@ def _children_ids(lineage: Lineage, lease: Lease) -> set[str]:
 def _has_moved_on(lineage: Lineage, shard_id: str) -> bool:
     row = lineage.leases.get(shard_id)
     return row is not None and has_moved_on(row)
-
-
-def _is_trimmed(lineage: Lineage, lease: Lease) -> bool:
-    return lineage.is_gone(lease) and lineage.listings.agree(lambda listing: listing.covers(lease.hash_range))

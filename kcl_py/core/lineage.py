@@ -1,7 +1,7 @@
 """Parents before children: a shard may start when all that its parents held is done, or can never be had.
 
-A parent with a row is awaited until the row says SHARD_END. A parent without a row is awaited too, unless one of four
-reasons says that nothing is left of it to wait for (fleet.md, section 8); they stand in `Lineage._is_out_of_scope`.
+A parent with a row is awaited until the row says SHARD_END. A parent without a row is awaited too, unless something
+says that nothing is left of it to wait for (fleet.md, section 8): the reasons stand in `Lineage._is_out_of_scope`.
 Both parents of a merge count.
 """
 
@@ -93,6 +93,10 @@ class Lineage:
             lambda listing: not any(shard_id in listing for shard_id in (lease.key, *lease.parent_shard_ids))
         )
 
+    def is_trimmed(self, lease: Lease) -> bool:
+        """True if it is gone and other shards are listed in its place: the listings agree, and cover its hash range."""
+        return self.is_gone(lease) and self.listings.agree(lambda listing: listing.covers(lease.hash_range))
+
     def may_start(self, lease: Lease) -> Gate:
         """Judge whether what follows the lease's checkpoint may be delivered."""
         unfinished, missing = [], []
@@ -114,4 +118,5 @@ class Lineage:
             # positive proof; some emulators name every shard, so a parent that is listed counts all the same
             or (lease.key in self.at_horizon and lease.key in self.listing and parent not in self.listing)
             or self.listings.agree(lambda listing: lease.key in listing and parent not in listing)
+            or self.is_trimmed(lease)  # its parent's records are older, and so gone as well
         )

@@ -6,7 +6,7 @@ from kcl_py.core.checkpoint import AT_TIMESTAMP, LATEST, SHARD_END, TRIM_HORIZON
 from kcl_py.core.lease import Lease
 from kcl_py.core.lineage import Gate, Lineage
 from kcl_py.core.listing import CONFIRM_SECONDS, REMEMBERED_MAX, Listing, Listings
-from kcl_py.core.shard import HashRange, Shard
+from kcl_py.core.shard import EVERY_HASH_KEY, HashRange, Shard
 
 NUMBER = Checkpoint("77")
 
@@ -93,6 +93,15 @@ def test_a_parent_that_two_listings_lack_is_given_up() -> None:
 
 def test_a_listing_without_the_child_says_nothing_of_its_parents() -> None:
     assert not gate(child(), listings=twice(listed("other"))).is_open
+
+
+def test_a_child_that_is_trimmed_itself_waits_for_no_parent_that_nobody_lists() -> None:
+    leaf = Shard(shard_id="leaf", hash_range=EVERY_HASH_KEY)
+    instead, with_parent = Listing.of([leaf]), Listing.of([leaf, *listed("parent").shards.values()])
+    assert gate(child(), listings=twice(instead)).is_open
+    assert not gate(child(), listings=Listings().seen(instead, 0.0)).is_open
+    assert not gate(child(), listings=Listings().seen(instead, 0.0).seen(with_parent, 30.0).seen(instead, 60.0)).is_open
+    assert not gate(child(), Lease(key="parent", checkpoint=NUMBER), listings=twice(instead)).is_open
 
 
 def test_a_parent_that_one_listing_in_between_shows_is_not_given_up() -> None:

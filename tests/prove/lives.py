@@ -12,10 +12,10 @@ from typing import NamedTuple
 import msgspec
 
 from kcl_py.events import LeaseHandedOver, LeasePickedUp
-from tests.simulation.facts import Delivered
 from tests.simulation.hours import Hours, hours_of
 from tests.simulation.laws.history import History
 from tests.simulation.laws.liveness import takeovers
+from tests.simulation.laws.repeats import repeats_by_epoch
 from tests.simulation.life import Life, Scale
 from tests.simulation.verdict import history_of, judgements, lived, verdict_of
 
@@ -93,7 +93,7 @@ def live(wanted: Wanted) -> Lived:
         entries=len(log.entries),
         hours=hours_of(log, life.shards),
         judged=Counter({law: judgement.judged for law, judgement in said.items()}),
-        repeats=(0 if life.is_manual else _most_repeated(history), life.repeats_max),
+        repeats=(max((again for _, again in repeats_by_epoch(history)), default=0), life.repeats_max),
         takeover=max(slowest, key=lambda one: one.share, default=None),
         hand_over_seconds=tuple(_hand_overs(history)),
         verdicts=(verdict,) if verdict else (),
@@ -122,19 +122,6 @@ def live_all(wanted: Iterator[Wanted], until: float | None = None) -> Iterator[t
             scale, result = under_way.popleft()
             yield scale, result.get()
             under_way.extend((one.scale, pool.apply_async(live, (one,))) for one in islice(waiting, 1))
-
-
-def _most_repeated(history: History) -> int:
-    """The most records that one epoch delivered again after another."""
-    first: dict[tuple[str, tuple[int, int]], int] = {}
-    repeats: Counter[tuple[str, int]] = Counter()
-    if history.circumstances.resets:
-        return 0
-    for _, batch in history.log.of(Delivered):
-        for put in batch.records:
-            if first.setdefault((batch.shard_id, put.position), batch.token) < batch.token:
-                repeats[batch.shard_id, batch.token] += 1
-    return max(repeats.values(), default=0)
 
 
 def _hand_overs(history: History) -> Iterator[float]:

@@ -78,6 +78,10 @@ class Commands:
         """Let time pass without records."""
         await asyncio.sleep(_seconds(duration))
 
+    async def _do_night(self, hours: str) -> None:
+        """Let hours pass in which nobody runs, and the stream forgets."""
+        await self._fleet.pass_hours(int(hours))
+
     async def _do_until(self, what: str, shard: str = "") -> None:
         """Run until a hand-off has begun; or wait until every record is done, or every one of a shard."""
         if what == "done":

@@ -1,6 +1,7 @@
 """S8: what a change of owner may repeat."""
 
 from collections import defaultdict
+from collections.abc import Iterator
 
 import msgspec
 
@@ -36,8 +37,14 @@ def few_repeats(history: History, records_max: int | None = None) -> Judgement:
     """
     judgement = Judgement()
     records_max = history.repeats_max if records_max is None else records_max
-    if records_max is None:
-        return judgement
+    if records_max is not None:
+        for epoch, again in repeats_by_epoch(history):
+            judgement.demand(again <= records_max, f"{epoch} repeats {again} records, more than {records_max}")
+    return judgement
+
+
+def repeats_by_epoch(history: History) -> Iterator[tuple[str, int]]:
+    """How many records each epoch delivered again, unless its processor checkpoints by itself."""
     seen: defaultdict[str, dict[Position, int]] = defaultdict(dict)  # in which epoch first
     repeats: defaultdict[tuple[int, str], set[Position]] = defaultdict(set)  # by epoch, the line in which it began
     for entry, what in history.log.of(Delivered, RowErased, *RESETS):
@@ -54,8 +61,7 @@ def few_repeats(history: History, records_max: int | None = None) -> Judgement:
         again = repeats[began, f"{entry.worker} with {what.shard_id} under {what.token}"]
         again.update(put.position for put in what.records if of_shard.setdefault(put.position, began) < began)
     for (_, epoch), again in repeats.items():
-        judgement.demand(len(again) <= records_max, f"{epoch} repeats {len(again)} records, more than {records_max}")
-    return judgement
+        yield epoch, len(again)
 
 
 def written_on_time(history: History) -> Judgement:

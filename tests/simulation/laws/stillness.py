@@ -3,8 +3,9 @@
 import itertools
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
+from kcl_py.core.lease import Lease
 from kcl_py.events import EventLoopBlocked, MembershipChanged
 from tests.simulation.facts import Entry, RowWritten
 from tests.simulation.laws.history import History
@@ -19,19 +20,26 @@ CONSTANT_SECONDS = 30.0  # under constant change they move after so long all the
 
 
 def balanced(history: History) -> Judgement:
-    """L3: a while after the last worker or shard came or went, shares are within one."""
+    """L3: a while after the last worker or shard came or went, shares of what need not wait are within one."""
     judgement = Judgement()
     for begin, end in _lulls(history):
         if begin + history.failover_seconds + SETTLE_SECONDS > end:
             continue
         living = history.circumstances.at(begin).beating
         shares = Counter(dict.fromkeys(sorted(living), 0))
-        rows = [history.row_at(shard_id, end - INSTANT_SECONDS) for shard_id in history.writes_of]
-        shares.update(history.worker_of(row.owner) for row in rows if row is not None and not row.is_finished)
+        rows = {shard_id: history.row_at(shard_id, end - INSTANT_SECONDS) for shard_id in history.writes_of}
+        shares.update(history.worker_of(row.owner) for row in rows.values() if row is not None and _may_run(row, rows))
         if living:
             is_even = max(shares.values()) - min(shares.values()) <= 1
             judgement.demand(is_even, f"{end:.3f} shares are {dict(shares)}")
     return judgement
+
+
+def _may_run(row: Lease, rows: Mapping[str, Lease | None]) -> bool:
+    """False once it is finished, and where it has delivered nothing and a parent is not known to be finished."""
+    parents = [rows.get(parent) for parent in row.parent_shard_ids]
+    is_waiting = any(parent is None or not parent.is_finished for parent in parents)
+    return not row.is_finished and (row.checkpoint.is_number or not is_waiting)
 
 
 def moved_once(history: History) -> Judgement:
@@ -60,8 +68,9 @@ def quiet(history: History) -> Judgement:
         settled = begin + history.failover_seconds + SETTLE_SECONDS
         judgement.judged += max(0, int((end - settled) // PLAN_SECONDS))
         for entry, write in _moves(history, settled, end):
-            if write.stood is not None and write.stood.owner is not None:
-                judgement.append(f"{entry.at:.3f} {write.key} still moves from {write.stood.owner}")
+            giver = write.stood.owner if write.stood is not None else None
+            if history.worker_of(giver) in history.circumstances.at(entry.at).beating:
+                judgement.append(f"{entry.at:.3f} {write.key} still moves from {giver}")
     return judgement
 
 
