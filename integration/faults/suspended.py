@@ -12,6 +12,7 @@ from kcl_py import host
 
 PARENT = "shardId-000000000000"
 FAILOVER_SECONDS = 2.0
+HELD_SECONDS = 10 * FAILOVER_SECONDS  # a machine that is busy makes the other one doubt its own looks, and begin again
 
 
 def _owner_and_other(fleet: FaultyFleet, block_seconds: float = 0.0) -> tuple[WorkerProgram, WorkerProgram]:
@@ -92,11 +93,11 @@ def a_giver_that_is_suspended_in_a_hand_off_gives_up_what_it_had(make_fleet: Mak
 @cell("native code holds the GIL", "steady", "F")
 def a_worker_whose_interpreter_is_held_by_native_code_is_replaced_and_joins_again(make_fleet: MakeFleet) -> None:
     fleet = make_fleet(shards=1, failover_seconds=FAILOVER_SECONDS, processor="GilRecording")
-    owner, other = _owner_and_other(fleet, block_seconds=3 * FAILOVER_SECONDS)
+    owner, other = _owner_and_other(fleet, block_seconds=HELD_SECONDS)
     held_at = fleet.app.journal.facts("batch")[0].at
     other.wait_for("lease picked up")
     assert fleet.app.journal.facts("done") == [] or fleet.app.journal.facts("done")[0].pid == other.pid
-    assert host.boottime() - held_at < 3 * FAILOVER_SECONDS, "it was to be replaced while it was held"
+    assert host.boottime() - held_at < HELD_SECONDS, "it was to be replaced while it was held"
     _goes_on(fleet, owner)
 
 
