@@ -363,7 +363,7 @@ def test_a_stream_that_was_made_anew_under_the_same_name_is_another_one():
             await explorer.discovery.check_stream()
         explorer.site.ask(requests.CreateStream(stream_name=STREAM, shard_count=1))
         await asyncio.sleep(60)
-        with pytest.raises(StreamNotFound, match="deleted and created again"):
+        with pytest.raises(StreamNotFound, match=r"deleted and created again: .* start over with another application"):
             await explorer.discovery.check_stream()
 
     run(story())
