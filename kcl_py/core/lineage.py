@@ -97,6 +97,16 @@ class Lineage:
         """True if it is gone and other shards are listed in its place: the listings agree, and cover its hash range."""
         return self.is_gone(lease) and self.listings.agree(lambda listing: listing.covers(lease.hash_range))
 
+    def _is_outlived(self, lease: Lease) -> bool:
+        """True if all that is listed in its place was made after it: a shard that is new is not listed yet either."""
+        return self.listings.agree(
+            lambda listing: all(
+                shard.shard_id > lease.key
+                for shard in listing.shards.values()
+                if lease.hash_range is None or shard.hash_range.overlaps(lease.hash_range)
+            )
+        )
+
     def may_start(self, lease: Lease) -> Gate:
         """Judge whether what follows the lease's checkpoint may be delivered."""
         unfinished, missing = [], []
@@ -118,5 +128,5 @@ class Lineage:
             # positive proof; some emulators name every shard, so a parent that is listed counts all the same
             or (lease.key in self.at_horizon and lease.key in self.listing and parent not in self.listing)
             or self.listings.agree(lambda listing: lease.key in listing and parent not in listing)
-            or self.is_trimmed(lease)  # its parent's records are older, and so gone as well
+            or (self.is_trimmed(lease) and self._is_outlived(lease))  # its parent's records are older, and gone as well
         )

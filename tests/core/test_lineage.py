@@ -102,6 +102,8 @@ def test_a_child_that_is_trimmed_itself_waits_for_no_parent_that_nobody_lists() 
     assert not gate(child(), listings=Listings().seen(instead, 0.0)).is_open
     assert not gate(child(), listings=Listings().seen(instead, 0.0).seen(with_parent, 30.0).seen(instead, 60.0)).is_open
     assert not gate(child(), Lease(key="parent", checkpoint=NUMBER), listings=twice(instead)).is_open
+    older = Listing.of([Shard(shard_id="an older one", hash_range=EVERY_HASH_KEY)])
+    assert not gate(child(), listings=twice(older)).is_open, "the child is so new that no listing has it yet"
 
 
 def test_a_parent_that_one_listing_in_between_shows_is_not_given_up() -> None:
