@@ -4,14 +4,38 @@ import asyncio
 import json
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 from aiohttp import web
 
+from kcl_py.aws.event_stream import Frames
+from kcl_py.aws.subscription import KinesisSubscription
+from kcl_py.aws.turnstile import Turnstile
+from kcl_py.errors import KclError, StreamNotFound
 from tests.aws.kinesis_answers import SHARD
 from tests.aws.scripted_kinesis import Answer
 
+ToldApart = Callable[[StreamNotFound], Awaitable[KclError]]
 EVENT_STREAM = "application/vnd.amazon.eventstream"
+
+
+async def nobody_asks(_: StreamNotFound) -> KclError:
+    raise AssertionError("nothing is missing")
+
+
+def subscription_on(
+    body: Any, told_apart: ToldApart = nobody_asks, turnstile: Turnstile | None = None
+) -> KinesisSubscription:
+    """The door on the body of an answer."""
+    return KinesisSubscription(
+        Frames(body),
+        SHARD,
+        resource="stream orders",
+        told_apart=told_apart,
+        turnstile=turnstile or Turnstile(),
+        on_close=lambda _: None,
+    )
 
 
 def frame(headers: dict[str, str], payload: bytes) -> bytes:

@@ -5,12 +5,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from kcl_py.aws.event_stream import Frames
 from kcl_py.aws.subscription import PAGE_SECONDS, KinesisSubscription
-from kcl_py.aws.turnstile import Turnstile
-from kcl_py.errors import KclError, ServiceUnavailable, StreamNotFound
-from tests.aws.event_frames import INITIAL, event, pushed
-from tests.aws.kinesis_answers import SHARD, record
+from kcl_py.errors import ServiceUnavailable
+from tests.aws.event_frames import INITIAL, event, pushed, subscription_on
+from tests.aws.kinesis_answers import record
 from tests.virtual_time import run
 
 QUIET = event(pushed(continuation="22"))
@@ -43,20 +41,9 @@ class TimedBody:
         self.is_closed = True
 
 
-async def nobody_asks(_: StreamNotFound) -> KclError:
-    raise AssertionError("nothing is missing")
-
-
 async def subscribed(*pieces: tuple[float, bytes]) -> tuple[KinesisSubscription, TimedBody]:
     body = TimedBody(pieces)
-    subscription = KinesisSubscription(
-        Frames(body),
-        SHARD,
-        resource="stream orders",
-        told_apart=nobody_asks,
-        turnstile=Turnstile(),
-        on_close=lambda _: None,
-    )
+    subscription = subscription_on(body)
     await subscription.begin()
     return subscription, body
 

@@ -7,14 +7,12 @@ from contextlib import asynccontextmanager
 import msgspec
 import pytest
 
-from kcl_py.aws.event_stream import Frames
 from kcl_py.aws.http_connection import Answer
 from kcl_py.aws.kinesis import KinesisStream
 from kcl_py.aws.subscription import KinesisSubscription
 from kcl_py.aws.turnstile import Turnstile
-from kcl_py.errors import KclError, StreamNotFound
-from tests.aws.event_frames import INITIAL, event, pushed
-from tests.aws.kinesis_answers import ITERATOR, SHARD, page, record
+from tests.aws.event_frames import INITIAL, event, pushed, subscription_on
+from tests.aws.kinesis_answers import ITERATOR, page, record
 from tests.aws.scripted_kinesis import ScriptedKinesis, connected, says
 from tests.virtual_time import run
 
@@ -105,17 +103,7 @@ class Pushed:
 
 
 async def subscribed(turnstile: Turnstile, *events: bytes) -> KinesisSubscription:
-    async def nobody_asks(_: StreamNotFound) -> KclError:
-        raise AssertionError("nothing is missing")
-
-    subscription = KinesisSubscription(
-        Frames(Pushed(*events)),
-        SHARD,
-        resource="stream orders",
-        told_apart=nobody_asks,
-        turnstile=turnstile,
-        on_close=lambda _: None,
-    )
+    subscription = subscription_on(Pushed(*events), turnstile=turnstile)
     await subscription.begin()
     return subscription
 

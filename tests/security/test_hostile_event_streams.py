@@ -15,14 +15,12 @@ from hypothesis import strategies as st
 
 from kcl_py.aws.calls import Calls
 from kcl_py.aws.event_stream import Frames
-from kcl_py.aws.subscription import KinesisSubscription
-from kcl_py.aws.turnstile import Turnstile
 from kcl_py.core.checkpoint import Checkpoint
 from kcl_py.core.shard import HASH_KEY_MAX
 from kcl_py.errors import KclError, ServiceUnavailable, StreamError, StreamNotFound, SubscriptionTaken
 from kcl_py.interfaces import Page
-from tests.aws.event_frames import INITIAL, child, event, exception, frame, message, pushed
-from tests.aws.kinesis_answers import SHARD, record
+from tests.aws.event_frames import INITIAL, child, event, exception, frame, message, pushed, subscription_on
+from tests.aws.kinesis_answers import record
 from tests.security.hostile_text import ACTING, MARK, acting_on_a_terminal, texts
 from tests.security.test_hostile_stream import ABSURD
 
@@ -62,14 +60,7 @@ def received(data: bytes, piece_bytes: int = 1000) -> tuple[list[Page], KclError
 
     async def story() -> tuple[list[Page], KclError | None]:
         body = Body(data, piece_bytes)
-        subscription = KinesisSubscription(
-            Frames(body),
-            SHARD,
-            resource="stream orders",
-            told_apart=missing,
-            turnstile=Turnstile(),
-            on_close=lambda _: None,
-        )
+        subscription = subscription_on(body, missing)
         pages: list[Page] = []
         try:
             await Calls("stream orders").once("kinesis:SubscribeToShard", subscription.begin)
