@@ -1,8 +1,11 @@
-"""May this worker use this lease table? Decided once, before anything is written (fleet.md, sections 1 and 3)."""
+"""May this worker use this lease table? Decided before anything is written, and looked at again where a session begins
+(fleet.md, sections 1 and 3).
+"""
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeVar
 
 from kcl_py.config import Config
 from kcl_py.core.lease import Binding, Change, Lease
@@ -12,11 +15,13 @@ from kcl_py.errors import TROUBLE, ConditionFailed, RowUnreadable, TableRefused
 from kcl_py.events import OddRowFound, ServiceTrouble, TableCreated, TableTakenOver
 from kcl_py.interfaces import LeaseTable
 from kcl_py.retrying import Sleep, jittered, retrying
+from kcl_py.runtime.discovery import Discovery
 from kcl_py.runtime.emitter import Emitter
 
+Answer = TypeVar("Answer")
 _SILENCE_FAILOVERS = 3
 _LOOK_AGAIN = jittered(0.5, 10.0)
-_FRESH_SECONDS = 2.0  # no table is deleted and restored in less
+_FRESH_SECONDS = 2.0  # no table is deleted and restored in less, no stream deleted and made again
 
 
 class Admission:
@@ -25,6 +30,7 @@ class Admission:
     def __init__(
         self,
         table: LeaseTable,
+        discovery: Discovery,
         config: Config,
         *,
         clock: Callable[[], float],
@@ -32,20 +38,20 @@ class Admission:
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._table = table
+        self._discovery = discovery
         self._config = config
-        self._binding: Binding
         self._clock = clock
         self._emit = emit
         self._sleep = sleep
         self._looked_at = float("-inf")
 
-    async def admit(self, listing: tuple[Shard, ...], binding: Binding) -> None:
+    async def admit(self, listing: tuple[Shard, ...]) -> None:
         """Check the table against the stream's shards, and adopt the rows that belong to nobody yet.
 
         Raises:
             TableRefused: it is another fleet's, stream's, application's or restored table; nothing was changed.
         """
-        self._binding, self._looked_at = binding, self._clock()
+        self._looked_at = self._clock()
         snapshot = await self._table.snapshot()
         for odd in snapshot.odd_rows:
             self._emit(OddRowFound(key=odd.key, reason=odd.reason))
@@ -64,24 +70,36 @@ class Admission:
             self._emit(TableTakenOver(table=self._config.table_name, leases=len(strays), kind=snapshot.kind.value))
 
     async def check_again(self) -> None:
-        """Make sure, where a session begins, that the table is still the one that was admitted (law S10).
+        """Make sure, where a session begins, that table and stream are still those that were admitted (law S10).
 
         Asked before an entry is written anew, and after one was written at last, which may take minutes.
 
         Raises:
-            TableRefused: it is another one of its name: whatever is in it, this worker's leases are not.
+            TableRefused: it is another table of its name: whatever is in it, this worker's leases are not.
+            StreamNotFound: the stream is gone, or another one has taken its name.
         """
-        if self._clock() - self._looked_at < _FRESH_SECONDS:
-            return
+        if self._is_stale(self._looked_at):
+            looked_at = self._clock()
+            self._check_identity(self._binding.table_id, await self._ask("look at the table", self._table.prepare))
+            self._looked_at = looked_at
+        if self._is_stale(self._discovery.described_at):
+            await self._ask("describe the stream", self._discovery.check_stream)
+
+    def _is_stale(self, looked_at: float) -> bool:
+        return self._clock() - looked_at >= _FRESH_SECONDS
+
+    async def _ask(self, operation: str, question: Callable[[], Awaitable[Answer]]) -> Answer:
         retry = retrying(
             *TROUBLE,
             pause=_LOOK_AGAIN,
-            on_retry=lambda error, *_: self._emit(ServiceTrouble(operation="look at the table", reason=str(error))),
+            on_retry=lambda error, *_: self._emit(ServiceTrouble(operation=operation, reason=str(error))),
             sleep=self._sleep,
         )
-        looked_at = self._clock()
-        self._check_identity(self._binding.table_id, await retry(self._table.prepare))
-        self._looked_at = looked_at
+        return await retry(question)
+
+    @property
+    def _binding(self) -> Binding:
+        return self._discovery.binding
 
     async def prove_access(self, session: str) -> None:
         """Make every kind of read that a running worker makes: later, a refusal would be taken for trouble that passes.

@@ -54,7 +54,7 @@ class Discovery:
         self._holes: tuple[HashRange, ...] = ()
         self._at_horizon: frozenset[str] = frozenset()  # shards that were open at the trim horizon
         self._missing: set[str] = set()  # shards whose row the last audit lacked
-        self._described_at = 0.0
+        self.described_at = 0.0  # by our clock: the question, not the answer
         self._is_running = False  # a permission that was there once may come back
         self.listings = Listings()
         self.description: StreamDescription
@@ -130,7 +130,7 @@ class Discovery:
     @property
     def service_time_ms(self) -> int:
         """The service's clock now, as far as we know it; never ahead of it by more than the clocks drift apart."""
-        return self.description.service_time_ms + int((self._clock() - self._described_at) * 1000)
+        return self.description.service_time_ms + int((self._clock() - self.described_at) * 1000)
 
     @property
     def horizon_ms(self) -> int:
@@ -234,8 +234,11 @@ class Discovery:
             self._emit(LeaseCreated(shard_id=row.key, checkpoint=str(row.checkpoint)))
 
     def _made_again(self, leases: Iterable[Lease]) -> tuple[Lease, ...]:
-        """Rows that a table lacks may have been written before: their counters, which fence, must not start over."""
-        counter = self.service_time_ms // 1000
+        """Rows that a table lacks may have been written before: their counters, which fence, must not start over.
+
+        In microseconds: that outruns in a second the leap of a holder that wrote it anew (`RECREATED_COUNTER_STEP`).
+        """
+        counter = self.service_time_ms * 1000
         return tuple(msgspec.structs.replace(lease, counter=counter) for lease in leases)
 
     async def end_of(self, lease: Lease, named: tuple[ChildShard, ...], is_over: Callable[[], bool]) -> ShardEnd:
@@ -291,7 +294,7 @@ class Discovery:
     async def _describe(self) -> None:
         asked_at = self._clock()
         self.description = await self._stream.describe()
-        self._described_at = asked_at
+        self.described_at = asked_at
 
     def _tell(self, operation: str, error: BaseException) -> None:
         self._emit(ServiceTrouble(operation=operation, reason=str(error)))

@@ -91,7 +91,7 @@ class Keeper:
         self._is_gone = is_gone
         self._on_blocked = on_blocked
         self._discovery = Discovery(stream, table, config, clock=clock, emit=emit, sleep=sleep)
-        self._admission = Admission(table, config, clock=clock, emit=emit, sleep=sleep)
+        self._admission = Admission(table, self._discovery, config, clock=clock, emit=emit, sleep=sleep)
         self._heartbeat = Heartbeat(
             table,
             worker_id=config.worker_id,
@@ -208,7 +208,7 @@ class Keeper:
     async def _open(self) -> None:
         listing = await self._discovery.open()  # first: a stream that is not there leaves no table behind
         self._discovery.bind(await self._desk.table.prepare())
-        await self._admission.admit(tuple(listing.shards.values()), self._discovery.binding)
+        await self._admission.admit(tuple(listing.shards.values()))
         await self._desk.table.equip()
 
     def _may_be_alive(self, session: Session) -> bool:

@@ -171,6 +171,10 @@ class Commands:
         lower, upper = (one for one in await self._fleet.open_shards() if number(one.shard_id) in wanted)
         assert await self._fleet.merge(lower, upper)
 
+    async def _do_replace(self, shards: str) -> None:
+        """The stream is deleted, and another of its name made."""
+        self._fleet.replace_stream(int(shards))
+
     async def _do_slow_reads(self, who: str, duration: str) -> None:
         """Every read takes seconds."""
         for worker in self._those(who):
