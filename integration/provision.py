@@ -77,12 +77,17 @@ def _maven(folder: Path) -> None:
     )  # fmt: skip
 
 
-def _pip(folder: Path) -> None:
-    _run(sys.executable, "-m", "venv", str(folder))
-    _run(
-        str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input",
-        "--require-hashes", "-r", str(PINS / "awscli.txt"),
-    )  # fmt: skip
+def _apart(pins: str) -> Callable[[Path], None]:
+    """Install packages into an environment of their own."""
+
+    def install(folder: Path) -> None:
+        _run(sys.executable, "-m", "venv", str(folder))
+        _run(
+            str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
+            "--no-input", "--require-hashes", "-r", str(PINS / pins),
+        )  # fmt: skip
+
+    return install
 
 
 def _faketime(folder: Path) -> None:
@@ -129,7 +134,10 @@ ALL = (
         ("pom.xml",),
         _maven,
     ),
-    Tool("awscli", TOOLS / "awscli", TOOLS / "awscli" / "bin" / "aws", (), ("awscli.txt",), _pip),
+    *(
+        Tool(name, TOOLS / name, TOOLS / name / "bin" / program, (), (f"{name}.txt",), _apart(f"{name}.txt"))
+        for name, program in (("awscli", "aws"), ("ministack", "ministack"))
+    ),
     *(
         Tool(name, TOOLS / name, TOOLS / name / "aiobotocore", (), (f"{name}.txt",), _beside(f"{name}.txt"))
         for name in ("sdk-oldest", "sdk-newest")
