@@ -23,6 +23,11 @@ def test_the_catalogue_is_long_and_names_nothing_twice():
     assert len(set(names)) == len(names) >= 36
 
 
+def test_each_law_alone_notices_something_but_for_one_that_follows_from_others():
+    alone = {law for sabotage in CATALOGUE if len(sabotage.laws) == 1 for law in sabotage.laws}
+    assert {law.__name__ for law in LAWS} - alone == {"keys_in_order"}
+
+
 def test_code_that_has_changed_is_told_and_not_mutated():
     stale = Mutation("kcl_py.core.lineage:Lineage.may_start", "what it never said", "nothing")
     with pytest.raises(StaleMutation), mutated(stale):

@@ -228,12 +228,13 @@ CATALOGUE = (
         "while False:",
         "tests/runtime/test_buffer.py",
     ),
-    by_test(
+    by_law(
         "the empty-handed do not pass",
         "kcl_py.runtime.data.buffer:ByteBudget._admit",
         "or (self.used <= self._bytes_max and turn.holds_nothing())",
         "or False",
-        "tests/runtime/test_buffer.py",
+        "one_shard_fails",
+        "others_go_on",
     ),
     by_law(
         "an error stops the whole worker",
@@ -244,5 +245,26 @@ CATALOGUE = (
         "complete",
         "heal",
         "others_go_on",
+    ),
+    by_law(
+        "the pause after a read that fails has no limit",
+        "kcl_py.runtime.data.poller:Poller._retrying",
+        "pause=_PAUSE",
+        "pause=lambda attempt: 0.3 * 2**attempt",
+        "unreadable",
+        "heal",
+    ),
+    Sabotage(
+        name="a checkpoint that has waited for its turn may go back",
+        mutations=(
+            Mutation(
+                "kcl_py.runtime.data.checkpointer:ShardCheckpointer._write",
+                "if position <= self.written:",
+                "if position == self.written:",
+            ),
+            Mutation("kcl_py.core.lease:Lease.checkpointed", "position < self.checkpoint or not", "not"),
+        ),
+        scene="two_checkpoints_at_once",
+        laws=frozenset({"forward_only"}),
     ),
 )

@@ -12,6 +12,29 @@ CATALOGUE = (
         "none_when_asked",
     ),
     by_law(
+        "a lease is passed on before its progress is written",
+        "kcl_py.runtime.leases.tenure:Tenure._let_go",
+        (
+            "            return change.with_checkpoint(position)\n\n"
+            "        lease = await (self._save(passed_on) if position is not None else self._change(passed_on))"
+        ),
+        (
+            "            return change\n\n"
+            "        lease = await self._change(passed_on); "
+            "position and await self._save(lambda row: row.checkpointed(position))"
+        ),
+        "slow_hand_off",
+        "only_by_the_holder",
+    ),
+    by_law(
+        "a checkpoint leaves the counter alone",
+        "kcl_py.core.lease:Lease.checkpointed",
+        "return self._to(",
+        "return self._beside_the_holder(",
+        "lifetime",
+        "guarded",
+    ),
+    by_law(
         "a token not from the counter",
         "kcl_py.core.lease:Lease._to",
         "counter=self.counter + 1, **values",

@@ -150,4 +150,28 @@ CATALOGUE = (
         "idle_split",
         "discovery",
     ),
+    by_law(
+        "what an audit misses is forgotten until the next",
+        "kcl_py.runtime.discovery:Discovery.audit",
+        "self._missing = {lease.key for lease in missing}",
+        "self._missing = set()",
+        "erased",
+        "complete",
+    ),
+    by_law(
+        "the tokens of a row that is made again begin at zero",
+        "kcl_py.runtime.discovery:Discovery._made_again",
+        "self.service_time_ms * 1000",
+        "0",
+        "erased_again",
+        "tokens_grow",
+    ),
+    by_law(
+        "a row that is made again does not outrun a holder's leap",
+        "kcl_py.runtime.discovery:Discovery._made_again",
+        "self.service_time_ms * 1000",
+        "self.service_time_ms",
+        "erased_again",
+        "tokens_grow",
+    ),
 )

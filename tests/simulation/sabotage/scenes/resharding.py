@@ -1,11 +1,11 @@
-"""Shards are split and merged, listings are torn, and records pass out of retention."""
+"""Shards are split and merged, listings are torn, reads fail, and records pass out of retention."""
 
 import asyncio
 
 import msgspec
 
 from kcl_py.core.shard import Shard
-from kcl_py.errors import IteratorExpired, StreamNotFound
+from kcl_py.errors import IteratorExpired, ServiceUnavailable, StreamNotFound
 from kcl_py.interfaces import Page
 from kcl_py.local.faults import AnswerChanged, Refused
 from kcl_py.local.faults import Fault as StreamFault
@@ -162,6 +162,19 @@ async def expired(fleet: Simulation) -> None:
     await under_load(fleet, 30)
     fleet.everybody[0].stream.faults.clear()
     await at_rest(fleet)
+
+
+@scene()
+async def unreadable(fleet: Simulation) -> None:
+    """For a minute and a half nobody can read."""
+    await settled(fleet, 2)
+    for worker in fleet.everybody:
+        worker.stream.faults.append(StreamFault(operation="read", effect=Refused(ServiceUnavailable("500"))))
+    fleet.trouble("stream", 90)
+    await under_load(fleet, 90)
+    for worker in fleet.everybody:
+        worker.stream.faults.clear()
+    await at_rest(fleet, 120)
 
 
 @scene(shards=2)

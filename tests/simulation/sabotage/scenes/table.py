@@ -137,6 +137,24 @@ async def erased(fleet: Simulation) -> None:
     await at_rest(fleet)
 
 
+@scene(shards=2)
+async def erased_again(fleet: Simulation) -> None:
+    """An operator deletes a row while nobody runs, then under its holder, and again while nobody runs."""
+    erased = (await fleet.open_shards())[0].shard_id
+    for name in "abc":
+        recruit(fleet, name)
+        await under_load(fleet, 20)
+        if name == "b":
+            fleet.erase_row(erased)
+            await under_load(fleet, 20)
+        await fleet.leave(name)
+        if name != "b":
+            fleet.erase_row(erased)
+    recruit(fleet, "d")
+    await under_load(fleet, 20)
+    await at_rest(fleet)
+
+
 @scene(audit_seconds=10)
 async def table_restored(fleet: Simulation) -> None:
     """The table is put back to an earlier state while workers use it, and another one starts."""

@@ -3,15 +3,20 @@
 import asyncio
 import itertools
 
-from tests.simulation.journals import ManualJournal
+from kcl_py.core.batch import RecordBatch
+from kcl_py.processor import Checkpointer
+from tests.simulation.facts import Done, Put, Raised
+from tests.simulation.journals import Journal, ManualJournal
 from tests.simulation.sabotage.scenes.scene import (
     CAP,
+    FAILOVER_SECONDS,
     PAGE,
     SETTINGS,
     at_rest,
     recruit,
     scene,
     settled,
+    slow,
     under_load,
 )
 from tests.simulation.simulation import Simulation
@@ -65,6 +70,52 @@ async def many_records(fleet: Simulation) -> None:
     recruit(fleet, "b", uncheckpointed_records_max=5, read_limit=5)
     await asyncio.sleep(60)
     await at_rest(fleet, 60)
+
+
+class _FailingInOne(Journal):
+    """Raises in the first shard alone."""
+
+    async def _process(self, noted: tuple[Put, ...]) -> None:
+        await asyncio.sleep(self.worker.processing_seconds())
+        if self.context.shard_id.endswith("0") and self.worker.is_failing():
+            self._note(Raised, noted)
+            raise ValueError("in this shard")
+
+
+@scene(page_bytes_max=1 << 20)
+async def one_shard_fails(fleet: Simulation) -> None:
+    """One shard of a worker fails for a while; there is much to do in all of them, and the buffer is small."""
+    for _ in range(30):
+        fleet.put(4, padding=200_000)
+        await asyncio.sleep(1)
+    recruit(fleet, "a", journal=_FailingInOne, buffer_bytes_max=2 << 20, read_limit=5)
+    fleet.everybody[0].is_failing = lambda: True
+    slow(fleet, FAILOVER_SECONDS + 5)  # before that nobody is judged
+    await asyncio.sleep(FAILOVER_SECONDS)
+    slow(fleet, 0.0)
+    await asyncio.sleep(50)
+    fleet.everybody[0].is_failing = lambda: False
+    await at_rest(fleet, 60)
+
+
+class _Hasty(Journal):
+    """Asks for two checkpoints at once, the later one first."""
+
+    checkpointing = "manual"
+
+    async def process_records(self, records: RecordBatch, checkpointer: Checkpointer) -> None:
+        self._note(Done, self._seen(records))
+        await asyncio.gather(checkpointer.checkpoint(records[-1]), checkpointer.checkpoint(records[0]))
+
+
+@scene(shards=2)
+async def two_checkpoints_at_once(fleet: Simulation) -> None:
+    """A processor asks for the checkpoint of its last record, and for that of its first before it has the answer."""
+    recruit(fleet, "a", journal=_Hasty)
+    for _ in range(3):
+        await asyncio.sleep(5)
+        fleet.put(20)
+    await at_rest(fleet)
 
 
 @scene(shards=8, page_bytes_max=1 << 20)
