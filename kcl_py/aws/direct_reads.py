@@ -98,10 +98,9 @@ class DirectReads:
         body = msgspec.json.encode(parameters)
         keys = await _credentials(self._client).get_frozen_credentials()
         status, headers, content = await self._post.send(self._pattern.headers_of(keys, body, _now()), body)
-        await self._turnstile.passed(len(content))
         answer = {"status_code": status, "headers": headers, "body": content}
         decoded: dict[str, Any] = {}
-        get_records.decode(answer, decoded)
+        await get_records.decode_in_turn(answer, decoded, self._turnstile)
         if decoded:
             return decoded
         answer["body"] = bytes(content)

@@ -5,13 +5,16 @@ records: `decode` is given the body before it, and makes records of it at once. 
 left to botocore, and read from what that made of it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import msgspec
 
+from kcl_py.aws import pieces
 from kcl_py.aws.calls import MalformedAnswer
 from kcl_py.aws.members import sequence_number, token_in
+from kcl_py.aws.turnstile import Turnstile
 from kcl_py.aws.wire_records import page_of
 from kcl_py.core.record import Record
 from kcl_py.interfaces import Page
@@ -30,6 +33,7 @@ class _Decoded(msgspec.Struct, rename="pascal"):
 
 
 _DECODER = msgspec.json.Decoder(_Decoded)
+_RECORDS_DECODER = msgspec.json.Decoder(list[Record])
 _DECODED = "kcl_py decoded"
 _UNDECODABLE = (msgspec.DecodeError, RecursionError, ValueError)
 
@@ -48,6 +52,48 @@ def decode(response_dict: dict[str, Any], customized_response_dict: dict[str, An
     except _UNDECODABLE:
         return
     response_dict["body"] = b""
+
+
+async def decode_in_turn(
+    response_dict: dict[str, Any], customized_response_dict: dict[str, Any], turnstile: Turnstile
+) -> None:
+    """The same, and a large body when it is its turn: piece by piece, if it can be cut.
+
+    Args:
+        response_dict: as above.
+        customized_response_dict: as above.
+        turnstile: what is large passes through it.
+    """
+    body = response_dict["body"]
+    if edges := pieces.borders(body) if response_dict["status_code"] == 200 else ():
+        response_dict["body"] = body = body if isinstance(body, bytearray) else bytearray(body)
+        try:
+            customized_response_dict[_DECODED] = await _decoded_in_pieces(body, edges, turnstile)
+        except _UNDECODABLE:
+            for comma in edges[1:]:
+                body[comma : comma + 1] = b","
+        else:
+            response_dict["body"] = b""
+            return
+    await turnstile.passed(len(body))
+    decode(response_dict, customized_response_dict)
+
+
+async def _decoded_in_pieces(body: bytearray, edges: Sequence[int], turnstile: Turnstile) -> _Decoded:
+    """Decode what lies between the edges as arrays of records, for which the commas at the edges become brackets."""
+    records: list[Record] = []
+    view = memoryview(body)
+    for opening, comma in pairwise(edges):
+        await turnstile.passed(comma - opening)
+        body[opening], body[comma] = b"[]"
+        records += _RECORDS_DECODER.decode(view[opening : comma + 1])
+    await turnstile.passed(len(body) - edges[-1])
+    rest = body[: edges[0] + 1] + view[edges[-1] + 1 :]
+    if rest.count(b'"Records"') > 1:
+        raise ValueError("of two members of one name the last counts")
+    decoded = _DECODER.decode(rest)
+    decoded.records = records + decoded.records
+    return decoded
 
 
 def page(answer: Mapping[str, Any], shard_id: str) -> Page:
