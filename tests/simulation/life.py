@@ -1,6 +1,7 @@
 """What a seed has in store for a fleet: its size, its settings, what goes wrong and when, and how it ends."""
 
 import random
+import shlex
 from collections.abc import Collection, Mapping
 from typing import Literal
 
@@ -10,7 +11,7 @@ from kcl_py.local.limits import Limits
 from tests.simulation.incidents import FAN_OUT, KINDS, MEMBERSHIP
 from tests.simulation.laws.liveness import SETTLE_SECONDS
 
-Scale = Literal["small", "hour", "fan-out"]
+Scale = Literal["small", "hour", "fan-out", "fan-out hour"]
 Ending = Literal["heal", "core", "night", "stream replaced", "table dropped", "table restored"]
 ENDINGS: tuple[Ending, ...] = ("heal", "core", "night", "stream replaced", "table dropped", "table restored")
 PUSHED_RECORDS_MAX = Limits().event_records_max
@@ -56,7 +57,7 @@ class Life(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, seed: int, scale: Scale = "small") -> "Life":
         dice = random.Random(f"{scale} {seed}")
-        is_hour, is_fan_out = scale == "hour", scale == "fan-out"
+        is_hour, is_fan_out = scale.endswith("hour"), scale.startswith("fan-out")
         is_calm = not is_hour and seed % 4 == 3  # every fourth small fleet has doors that work
         likely = dice.choice([0.2, 0.5, 0.8])
         kinds = [
@@ -97,7 +98,7 @@ class Life(msgspec.Struct, frozen=True):
     def options(self) -> str:
         """What `python -m tests.simulation` must be told to live it again."""
         whole = Life.of(self.seed, self.scale)
-        words = [f"--seed {self.seed}"] + [f"--scale {self.scale}"] * (self.scale != "small")
+        words = [f"--seed {self.seed}"] + [f"--scale {shlex.quote(self.scale)}"] * (self.scale != "small")
         if self.seconds != whole.seconds:
             words.append(f"--seconds {self.seconds:g}")
         if self.incidents != whole.but(seconds=self.seconds).incidents:
@@ -128,7 +129,7 @@ class Life(msgspec.Struct, frozen=True):
     def repeats_max(self) -> int:
         """Law S8: so many records, plus one page."""
         cap, page = self.settings["uncheckpointed_records_max"], self.settings["read_limit"]
-        if self.scale == "fan-out":
+        if self.settings.get("fan_out"):
             page = PUSHED_RECORDS_MAX
         assert isinstance(cap, int)
         assert isinstance(page, int)
