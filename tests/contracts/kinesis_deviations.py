@@ -175,7 +175,42 @@ _KINESIS_LOCAL: dict[str, object] = {
     "a second subscription waits for five seconds": "accepted",
 }
 
+# ministack 1.5.33, of which only consumers and subscriptions are looked at: lets many a name pass, knows no limit and
+# hardly looks at positions. A shard that is closed is gone at once, so that nothing of it can be read afterwards. Its
+# sequence numbers begin with zeros, against the pattern that the API reference has for them, so kcl_py refuses them.
+_MINISTACK: dict[str, object] = {
+    "no zeros stand before a sequence number": True,
+    "a consumer is named without contradiction": {
+        "nothing": "ResourceNotFoundException",
+        "no name": "ResourceNotFoundException",
+        "no stream": "ValidationException",
+        "two": "accepted",
+    },
+    "malformed consumers are refused": {
+        "no name": "ValidationException",
+        "blank": "accepted",
+        "long": "accepted",
+        "an ARN of a bucket": "ResourceNotFoundException",
+    },
+    "an invented token of consumers is refused": "accepted",
+    "a stream has twenty consumers": "accepted",
+    "a stream with consumers is in use": "accepted",
+    "a closed shard can be subscribed to": "ResourceNotFoundException",
+    "a closed shard ends without a number": True,
+    "impossible subscriptions are refused": {
+        "no such shard": "ResourceNotFoundException",
+        "no such consumer": "ResourceNotFoundException",
+        "a number of no shard": "accepted",
+        "a number of another shard": "accepted",
+        "at without number": "InvalidArgumentException",
+        "latest with number": "accepted",
+        "no position": "InvalidArgumentException",
+        "no such type": "InvalidArgumentException",
+    },
+}
+
 DEVIATIONS: dict[tuple[str, str], object] = {
     **{("moto", law): seen for law, seen in _MOTO.items()},
     **{("kinesis-local", law): seen for law, seen in _KINESIS_LOCAL.items()},
+    **{("ministack", law): seen for law, seen in _MINISTACK.items()},
 }

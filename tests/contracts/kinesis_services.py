@@ -1,12 +1,13 @@
-"""Everything that speaks Kinesis, as a client of boto3's shape: our model, our server, two emulators of others."""
+"""Everything that speaks Kinesis, as a client of boto3's shape: our model, our server, three emulators of others."""
 
 import itertools
 import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from tests.contracts.kinesis_deviations import DEVIATIONS
 from tests.contracts.model_client import ModelClient
 from tests.contracts.tested_stream import TestedStream
 from tests.local.ticking_clock import TickingClock
+from tests.tools import find_tool
 
 KINESIS_LOCAL = Path(__file__).parents[2] / ".tools" / "node" / "node_modules" / "kinesis-local"
 _TICK_MS = 400  # slower than every limit of a shard, so that only the tests that turn it off are throttled
@@ -149,14 +151,60 @@ def kinesis_local() -> Iterator[Service]:
         "LOG_LEVEL": "ERROR",
         **durations,
     }
-    process = subprocess.Popen(
-        [node, "main.js"], cwd=KINESIS_LOCAL, env={**os.environ, **settings}, stdout=subprocess.DEVNULL
-    )
+    with _emulator("kinesis-local", [node, "main.js"], port, settings, KINESIS_LOCAL) as client:
+        client.meta.events.register("before-parse.kinesis.SubscribeToShard", _prepend_initial_response)
+        yield Service("kinesis-local", client)
+
+
+@contextmanager
+def ministack() -> Iterator[Service]:
+    """For consumers and subscriptions alone: a shard that is closed is gone here, with all that was in it."""
+    with _ministack(str(find_tool("ministack"))) as client:
+        yield Service("ministack", client)
+
+
+@contextmanager
+def numbered_ministack(subscription_seconds: int = 300) -> Iterator[Service]:
+    """ministack, for kcl_py itself: without the zeros before its sequence numbers, which no number of Kinesis has.
+
+    Args:
+        subscription_seconds: how long a subscription lives.
+    """
+    program = [str(find_tool("ministack").with_name("python")), "-c", _NUMBERED_MINISTACK, str(subscription_seconds)]
+    with _ministack(*program) as client:
+        yield Service("numbered ministack", client)
+
+
+_NUMBERED_MINISTACK = """
+import sys
+from ministack import app
+from ministack.services import kinesis
+
+padded = kinesis._next_sequence_number
+kinesis._next_sequence_number = lambda: "1" + padded()
+kinesis.SUBSCRIPTION_SECONDS = int(sys.argv.pop())
+app.main()
+"""
+
+
+@contextmanager
+def _ministack(*command: str) -> Iterator[Any]:
+    (port,) = _free_ports(1)
+    settings = {"GATEWAY_PORT": str(port), "BIND_HOST": "127.0.0.1", "SERVICES": "kinesis", "LOG_LEVEL": "ERROR"}
+    with tempfile.TemporaryDirectory() as folder:
+        settings["TMPDIR"] = folder  # where it leaves a file with its process id
+        with _emulator("ministack", command, port, settings, Path(folder)) as client:
+            yield client
+
+
+@contextmanager
+def _emulator(name: str, command: Sequence[str], port: int, settings: dict[str, str], folder: Path) -> Iterator[Any]:
+    """A process of its own that speaks Kinesis; gives a client, once it answers."""
+    process = subprocess.Popen(command, cwd=folder, env={**os.environ, **settings}, stdout=subprocess.DEVNULL)
     try:
         with boto3_client(f"http://127.0.0.1:{port}") as client:
-            _await_answer(client, process)
-            client.meta.events.register("before-parse.kinesis.SubscribeToShard", _prepend_initial_response)
-            yield Service("kinesis-local", client)
+            _await_answer(client, name, process)
+            yield client
     finally:
         process.kill()  # it has nothing to save, and takes its time over a polite request
         process.wait(10)
@@ -191,7 +239,7 @@ def _free_ports(count: int) -> list[int]:
     return ports
 
 
-def _await_answer(client: Any, process: "subprocess.Popen[bytes]") -> None:
+def _await_answer(client: Any, name: str, process: "subprocess.Popen[bytes]") -> None:
     deadline = time.monotonic() + 30
     while process.poll() is None:
         try:
@@ -202,7 +250,7 @@ def _await_answer(client: Any, process: "subprocess.Popen[bytes]") -> None:
             time.sleep(0.05)
         else:
             return
-    raise AssertionError(f"kinesis-local ended with {process.returncode} before it answered")
+    raise AssertionError(f"{name} ended with {process.returncode} before it answered")
 
 
 SERVICES = {
@@ -210,4 +258,13 @@ SERVICES = {
     "server": our_server,
     "moto": moto_server,
     "kinesis-local": kinesis_local,
+    "ministack": ministack,
+    "numbered ministack": numbered_ministack,
 }
+"""By name. What a session wants of them is started once, whatever file asks for it."""
+
+OF_EVERYTHING = ["model", "server", "moto", "kinesis-local"]
+"""Who is held to every contract."""
+
+OF_CONSUMERS = [*OF_EVERYTHING, "ministack"]
+"""Who is held to that of consumers."""

@@ -2,12 +2,15 @@
 
 import re
 
-from tests.contracts.kinesis_services import Service
+import pytest
+
+from tests.contracts.kinesis_services import OF_CONSUMERS, Service
 from tests.contracts.test_kinesis_streams import wait_until_gone
 from tests.contracts.tested_consumer import TestedConsumer, arn_of
 from tests.contracts.tested_stream import code_of
 
 NOT_FOUND = "ResourceNotFoundException"
+pytestmark = pytest.mark.parametrize("service", OF_CONSUMERS, indirect=True)
 
 
 def test_a_registered_consumer_is_described_by_its_arn_and_by_its_name(service: Service) -> None:
@@ -125,13 +128,13 @@ def test_a_stream_has_twenty_consumers(service: Service) -> None:
     stream = service.stream()
     for number in range(20):
         consumer = TestedConsumer(service.client, stream, f"one-of-many-{number}")
+    summary = service.client.describe_stream_summary(StreamName=stream.name)["StreamDescriptionSummary"]
+    service.expect("the summary counts the consumers", summary.get("ConsumerCount"), 20)
     service.expect(
         "a stream has twenty consumers",
         code_of(lambda: TestedConsumer(service.client, stream, "one-more")),
         "LimitExceededException",
     )
-    summary = service.client.describe_stream_summary(StreamName=stream.name)["StreamDescriptionSummary"]
-    service.expect("the summary counts the consumers", summary.get("ConsumerCount"), 20)
     consumer.deregister()
     assert code_of(lambda: TestedConsumer(service.client, stream, "instead")) == "accepted"
 
