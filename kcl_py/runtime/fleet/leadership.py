@@ -1,8 +1,8 @@
 """The leader lock, as this worker takes, renews and loses it (fleet.md, section 4).
 
 The lock is polled about once a second by everybody, so the version's silence is known without asking twice. A standby
-takes a silent lock as soon as its own duration is over; the others give it another failover time, unless the standby
-is known to be dead too.
+takes a silent lock as soon as its own duration is over; the others leave it a third of the failover time, unless the
+standby is known to be dead too. Whoever of them takes it has yet to watch all workers for a failover time.
 """
 
 import asyncio
@@ -23,6 +23,7 @@ RENEWALS_PER_FAILOVER = 3
 _UNSETTLED_MAX = 16  # renewals whose answer was lost, and that may land late
 QUICK_ATTEMPTS = 4  # at a lock that is throttled, as a beat has them: what leads comes before what is planned
 _STANDBY_SECONDS = 0.5  # in which most standbys have taken a lock that became free
+_PATIENCE_SECONDS_MIN = 2.5  # for a standby whose call has to be made again
 
 
 class Leadership:
@@ -55,7 +56,7 @@ class Leadership:
         self._is_odd_told = False
         self._quickly = retrying(Throttled, pause=jittered(0.1, 0.4), attempts_max=QUICK_ATTEMPTS, sleep=sleep)
         self._term = 0  # counts the sessions under which we may have led
-        self._patience_seconds = failover_seconds * rng.uniform(0.9, 1.0)
+        self._patience_seconds = max(_PATIENCE_SECONDS_MIN, failover_seconds / 3) * rng.uniform(0.6, 1.0)
 
     @property
     def is_leader(self) -> bool:
