@@ -43,13 +43,15 @@ def all_cells() -> list[Cell]:
         deleted,
         killed,
         limits,
+        pushed,
         start_up,
         stopping,
         suspended,
         test_services,
     )
 
-    order: list[Any] = [start_up, test_services, killed, suspended, stopping, deleted, limits, clock]
+    # the first has what takes longest
+    order: list[Any] = [pushed, start_up, test_services, killed, suspended, stopping, deleted, limits, clock]
     names = [module.__name__ for module in order]
     return sorted(_cells, key=lambda one: names.index(one.run.__module__))
 

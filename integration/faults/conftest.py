@@ -7,7 +7,7 @@ import pytest
 
 pytest.register_assert_rewrite(
     *(f"integration.faults.{name}" for name in ("start_up", "killed", "suspended", "stopping", "deleted", "limits")),
-    *("integration.faults.clock", "integration.faults.faulty_fleet"),
+    *(f"integration.faults.{name}" for name in ("clock", "faulty_fleet", "pushed")),
 )
 
 from integration.application import Application  # noqa: E402 - what is rewritten must not be imported before

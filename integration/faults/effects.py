@@ -49,6 +49,30 @@ async def drip(exchange: Exchange) -> None:
     await exchange.trickle(await exchange.asked(), bytes_per_second=1)
 
 
+def slow_link(bytes_per_second: int) -> Effect:
+    """The service does it, and its answer comes slowly."""
+
+    async def slowly(exchange: Exchange) -> None:
+        await exchange.trickle(await exchange.asked(), bytes_per_second, at_once=bytes_per_second // 10)
+
+    return slowly
+
+
+async def tear(exchange: Exchange) -> None:
+    """The service does it, and the connection is reset in the middle of its answer."""
+    message = (await exchange.asked()).message()
+    await exchange.send(message[: len(message) // 2])
+    exchange.hang_up(by_reset=True)
+
+
+async def misspell(exchange: Exchange) -> None:
+    """The service does it, and one letter of its answer is another; were it not for checksums, it would be believed."""
+    answer = await exchange.asked()
+    at = answer.body.find(b'"Data":"') + len(b'"Data":"')
+    letter = b"b" if answer.body[at : at + 1] == b"a" else b"a"
+    await exchange.answer(answer.with_body(answer.body[:at] + letter + answer.body[at + 1 :]))
+
+
 async def garble(exchange: Exchange) -> None:
     """The service does it, and its answer is cut in half and ends in noise."""
     answer = await exchange.asked()

@@ -1,7 +1,8 @@
 """An HTTP proxy on loopback in front of one service, with faults that can be switched while it runs.
 
 It knows the two services' wire: operations by X-Amz-Target, and the shard, lease key, stream or table of a request by
-its JSON. Which shard an iterator belongs to it learns from the answers that pass.
+its JSON. Which shard an iterator belongs to it learns from the answers that pass. Each frame that SubscribeToShard
+pushes passes by itself, and is looked at as if it had been asked for by an operation SubscribeToShardEvent.
 """
 
 import asyncio
@@ -106,9 +107,13 @@ class FaultProxy:
         try:
             while (request := await wire.read_request(reader)) is not None:
                 exchange = self._exchange(request, writer)
-                self.exchanges += [exchange]
-                effect = next((rule.effect for rule in self._rules if rule.takes(exchange)), pass_on)
-                await effect(exchange)
+                try:
+                    await self._meet(exchange)
+                    if exchange.chunks is not None and exchange.is_connection_usable:
+                        await self._push(exchange, reader)
+                finally:
+                    if exchange.chunks is not None:
+                        exchange.chunks.close()
                 if not exchange.is_connection_usable:
                     return
         except (OSError, EOFError):
@@ -118,6 +123,29 @@ class FaultProxy:
         finally:
             self._connections.discard(connection)
             writer.close()
+
+    async def _meet(self, exchange: Exchange) -> None:
+        self.exchanges += [exchange]
+        effect = next((rule.effect for rule in self._rules if rule.takes(exchange)), pass_on)
+        await effect(exchange)
+
+    async def _push(self, streamed: Exchange, client: asyncio.StreamReader) -> None:
+        """Pass on what is streamed, to its end or until the client hangs up, who says nothing else meanwhile."""
+        passing, hanging_up = asyncio.ensure_future(self._pass(streamed)), asyncio.ensure_future(client.read(1))
+        try:
+            await asyncio.wait((passing, hanging_up), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            hanging_up.cancel()
+            passing.cancel()
+            await asyncio.gather(passing, hanging_up, return_exceptions=True)
+
+    async def _pass(self, streamed: Exchange) -> None:
+        streamed.is_connection_usable = False
+        async for piece in streamed.pieces():
+            await self._meet(piece)
+            if not piece.is_connection_usable:
+                return
+        streamed.is_connection_usable = True
 
     def _exchange(self, request: wire.Request, writer: asyncio.StreamWriter) -> Exchange:
         key = request.operation, request.body
