@@ -167,6 +167,8 @@ def ministack() -> Iterator[Service]:
 def numbered_ministack(subscription_seconds: int = 300) -> Iterator[Service]:
     """ministack, for kcl_py itself: without the zeros before its sequence numbers, which no number of Kinesis has.
 
+    It cannot be polled, so that whatever is read was pushed.
+
     Args:
         subscription_seconds: how long a subscription lives.
     """
@@ -182,6 +184,7 @@ from ministack.services import kinesis
 
 padded = kinesis._next_sequence_number
 kinesis._next_sequence_number = lambda: "1" + padded()
+kinesis._get_shard_iterator = kinesis._get_records = None
 kinesis.SUBSCRIPTION_SECONDS = int(sys.argv.pop())
 app.main()
 """
