@@ -21,19 +21,35 @@ _IN_THE_MATRIX = [cell for cell in all_cells() if cell.fault not in NOT_IN_THE_M
 _making = threading.Lock()  # boto3 cannot make two clients at once
 
 
+Run = Callable[..., None]
+OutcomeOf = Callable[[Run], "Future[None]"]
+
+
 @pytest.fixture(scope="module")
-def outcomes(
+def outcome_of(
     request: pytest.FixtureRequest, local: Services, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[dict[Callable[..., None], "Future[None]"]]:
-    """The cells that were asked for, under way."""
+) -> Iterator[OutcomeOf]:
+    """The cells that were asked for, under way from the first one on that is waited for here.
+
+    What comes before it another process of pytest-xdist has kept to itself.
+    """
     chosen = {item.name for item in request.session.items}
     wanted = [run for run in _OWN_FLEETS if f"test_cell[{run.__name__}]" in chosen]
+    under_way: dict[Run, Future[None]] = {}
     with ThreadPoolExecutor(AT_A_TIME) as pool:
-        yield {run: pool.submit(_tried, run, local, tmp_path_factory.mktemp("cell")) for run in wanted}
-        pool.shutdown(cancel_futures=True)  # of a run that was cut short
+
+        def outcome(run: Run) -> "Future[None]":
+            if run not in under_way:
+                for one in wanted[wanted.index(run) :]:
+                    if one not in under_way:
+                        under_way[one] = pool.submit(_tried, one, local, tmp_path_factory.mktemp("cell"))
+            return under_way[run]
+
+        yield outcome
+        pool.shutdown(cancel_futures=True)  # of a run that was cut short, or that others have taken the rest of
 
 
-def _tried(run: Callable[..., None], local: Services, folder: Path) -> None:
+def _tried(run: Run, local: Services, folder: Path) -> None:
     with ExitStack() as stack:
 
         def make_fleet(*options: str, shards: int = 2, **given: object) -> FaultyFleet:
@@ -45,8 +61,8 @@ def _tried(run: Callable[..., None], local: Services, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("run", _OWN_FLEETS, ids=lambda run: run.__name__)
-def test_cell(outcomes: dict[Callable[..., None], "Future[None]"], run: Callable[..., None]) -> None:
-    outcomes[run].result()
+def test_cell(outcome_of: OutcomeOf, run: Run) -> None:
+    outcome_of(run).result()
 
 
 @pytest.mark.parametrize("cell", _IN_THE_MATRIX, ids=lambda cell: f"{cell.when}: {cell.fault}")
