@@ -122,3 +122,57 @@ async def test_of_a_group_of_errors_the_first_one_is_named():
     assert raised.value.error.startswith("KeyError at ")
     assert "in fail" in raised.value.error
     assert raised.value.error.endswith("in ExceptionGroup of 1")
+
+
+@pytest.mark.parametrize("kind", [Sync, Async])
+async def test_where_no_call_runs_the_end_is_told_at_once_and_leaves_no_thread(kind):
+    before = threading.active_count()
+    code = UserCode(kind, "shard that ends")
+    await code.create()
+    ended: list[str] = []
+    code.close(then=lambda: ended.append("now"))
+    assert ended == ["now"]
+    while threading.active_count() > before:
+        await asyncio.sleep(0.01)
+
+
+async def test_while_a_call_runs_in_its_thread_the_end_is_told_after_it():
+    begun, may_end, told = threading.Event(), threading.Event(), threading.Event()
+    order: list[str] = []
+
+    class Slow(Sync):
+        def process_records(self, records: object, checkpointer: object) -> None:
+            begun.set()
+            may_end.wait(10)
+            order.append("returned")
+
+    code = UserCode(Slow, "shard")
+    await code.create()
+    calling = asyncio.create_task(code.call("process_records", None, None))
+    while not begun.is_set():
+        await asyncio.sleep(0.01)
+    assert code.is_in_thread
+
+    def then() -> None:
+        order.append("ended")
+        told.set()
+
+    code.close(then)
+    await asyncio.sleep(0.05)
+    assert order == [], "who picks the shard up again would call it twice at once"
+    may_end.set()
+    await calling
+    assert await asyncio.to_thread(told.wait, 10)
+    assert order == ["returned", "ended"]
+
+
+@pytest.mark.parametrize("raised", [ValueError, asyncio.CancelledError])
+async def test_a_factory_that_raises_is_user_code_that_raised(raised):
+    def factory() -> RecordProcessor:
+        raise raised("secret payload")
+
+    code = UserCode(factory, "shard")
+    with pytest.raises(ProcessorRaised) as told:
+        await code.create()
+    assert told.value.method == "__init__"
+    assert "secret" not in str(told.value)
