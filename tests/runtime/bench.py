@@ -186,8 +186,8 @@ class BenchWorker:
             self.failure = root_of(error)
             self._mailbox.to_data_plane.put(KeeperFailed(self.failure))
 
-    async def drain(self) -> None:
-        """What SIGTERM does."""
+    async def drain(self, *, fails: bool = False) -> None:
+        """What SIGTERM does; a data plane that has failed before, or does so now, must be expected to."""
         self._mailbox.to_keeper.put(Leaving())
         try:
             async with asyncio.timeout(self.config.shutdown_grace_seconds):
@@ -199,6 +199,7 @@ class BenchWorker:
         self._line.hang_up()
         await self.data_plane.close()
         assert self.budget.used == 0, "bytes of the budget were not given back"
+        assert (self.data_plane.failure is not None) == fails, repr(self.data_plane.failure)
 
     async def crash(self) -> None:
         """What SIGKILL does: nothing that it had begun gets through any more."""

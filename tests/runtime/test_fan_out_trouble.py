@@ -357,7 +357,7 @@ def test_a_stream_that_is_deleted_ends_the_worker_as_with_polling(is_polled):
         await asyncio.sleep(60)
         assert isinstance(worker.failure, StreamNotFound)
         assert (await site.row()).checkpoint != SHARD_END
-        await worker.drain()
+        await worker.drain(fails=True)
 
     run(story())
 
@@ -374,7 +374,7 @@ def test_a_stream_that_is_gone_is_found_out_also_where_the_service_misses_the_co
         site.ask(requests.DeleteStream(stream_name=STREAM, enforce_consumer_deletion=True))
         await asyncio.sleep(10)  # long before a listing is due
         assert isinstance(worker.failure, StreamNotFound)
-        await worker.drain()
+        await worker.drain(fails=True)
 
     run(story())
 
@@ -458,7 +458,7 @@ def test_a_permission_that_never_was_ends_the_worker(operation):
         worker.fan_out.faults.append(Fault(operation=operation, effect=Refused(AccessDenied("the IAM action"))))
         error = await asyncio.wait_for(worker.data_plane.wait_for_failure(), 30)
         assert isinstance(error, AccessDenied)
-        await worker.drain()
+        await worker.drain(fails=True)
 
     run(story())
 

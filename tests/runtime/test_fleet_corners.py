@@ -305,7 +305,7 @@ def test_a_table_that_is_deleted_while_it_is_used_ends_the_worker_with_advice():
         await asyncio.sleep(5)
         assert isinstance(worker.failure, TableMissing)
         assert "deleted while it was used" in str(worker.failure)
-        await worker.drain()
+        await worker.drain(fails=True)
 
     run(story())
 

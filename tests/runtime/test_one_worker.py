@@ -461,6 +461,30 @@ def test_manual_checkpoints_move_only_when_told_and_the_rest_comes_again():
     run(story())
 
 
+def test_a_batch_that_was_checkpointed_to_its_last_record_and_then_raises_does_not_come_again():
+    class Late(Recording):
+        checkpointing = "manual"
+
+        async def process_records(self, records: RecordBatch, checkpointer: Checkpointer) -> None:
+            await super().process_records(records, checkpointer)
+            await checkpointer.checkpoint()
+            if len(self.site.delivered) == 10:
+                raise ValueError
+
+    async def story():
+        site = Site()
+        worker = BenchWorker(site, Late)
+        put = site.put(10)
+        await asyncio.sleep(10)
+        assert worker.seen(ProcessorFailed)
+        put += site.put(5)
+        await asyncio.sleep(10)
+        assert site.payloads() == put
+        await worker.drain()
+
+    run(story())
+
+
 def test_delivery_waits_for_a_checkpoint_when_too_much_is_uncheckpointed():
     async def story():
         site = Site()
@@ -626,7 +650,7 @@ def test_a_permission_that_never_was_there_stops_the_worker(operation):
         worker.stream.faults.append(denied)
         error = await asyncio.wait_for(worker.data_plane.wait_for_failure(), 20)
         assert isinstance(error, AccessDenied)
-        await worker.drain()
+        await worker.drain(fails=True)
 
     run(story())
 

@@ -670,7 +670,7 @@ def test_a_worker_that_is_blocked_while_it_leaves_has_its_grace_first():
         two = TwoLoops(order, site, processor=Hanging, shutdown_grace_seconds=30)
         site.put(10)
         await until(lambda: "hang" in two.worker.calls)
-        draining = asyncio.create_task(two.worker.drain(), context=two.context)
+        draining = asyncio.create_task(two.worker.drain(fails=True), context=two.context)
         await asyncio.sleep(1)
         order.hold(two.data_plane)
         took = await until(lambda: two.worker.seen(EventLoopBlocked))

@@ -31,7 +31,7 @@ def test_a_reader_that_dies_ends_the_worker_with_its_error():
         worker.stream.faults.append(StreamFault(effect=AnswerChanged(broken), operation="read", times=1))
         error = await asyncio.wait_for(worker.data_plane.wait_for_failure(), 20)
         assert isinstance(error, ZeroDivisionError)
-        await worker.drain()
+        await worker.drain(fails=True)
         assert (await site.row()).owner is None
 
     run(story())

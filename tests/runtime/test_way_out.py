@@ -11,7 +11,7 @@ from kcl_py import Config, RecordProcessor, Worker
 from kcl_py.core.batch import RecordBatch
 from kcl_py.core.session import Session
 from kcl_py.errors import TableError
-from kcl_py.events import LeaseGivenUp, LeasePickedUp, LeaseWasLost
+from kcl_py.events import LeaseGivenUp, LeasePickedUp, LeaseWasLost, ProcessorFailed
 from kcl_py.interfaces import Page
 from kcl_py.local import requests
 from kcl_py.local.doors import LocalStream
@@ -53,6 +53,53 @@ def test_a_stop_while_the_shard_end_is_being_written_calls_the_processor_no_more
         started = [call for call in worker.calls if call.startswith("initialize")]
         assert worker.calls.count("shutdown_requested") == len(started) - 1, "only of the children, if they began"
         assert (await site.row()).is_finished
+
+    run(story())
+
+
+@pytest.mark.parametrize("seconds", [0, 15])
+def test_a_batch_that_still_raises_when_the_worker_leaves_is_left_to_the_next_one(seconds):
+    class Failing(Recording):
+        async def process_records(self, records: RecordBatch, checkpointer: Checkpointer) -> None:
+            self.calls.append("process")
+            await asyncio.sleep(seconds)
+            raise ValueError
+
+    async def story():
+        site = Site()
+        put = site.put(10)
+        first = BenchWorker(site, Failing)
+        await called(first, "process")
+        await asyncio.sleep(5)
+        await first.drain()
+        assert first.seen(ProcessorFailed)
+        second = BenchWorker(site)
+        await asyncio.sleep(5)
+        assert site.payloads() == put
+        await second.drain()
+
+    run(story())
+
+
+@pytest.mark.parametrize("raised", [ValueError, asyncio.CancelledError])
+def test_a_shutdown_request_that_raises_is_told_and_costs_nothing(raised):
+    class Clumsy(Recording):
+        async def shutdown_requested(self, checkpointer: Checkpointer) -> None:
+            raise raised
+
+    async def story():
+        site = Site()
+        put = site.put(10)
+        first = BenchWorker(site, Clumsy, checkpoint_interval_seconds=3_600)
+        await asyncio.sleep(5)
+        assert site.payloads() == put
+        await first.drain()
+        assert [failed.method for failed in first.seen(ProcessorFailed)] == ["shutdown_requested"]
+        assert (await site.row()).owner is None
+        second = BenchWorker(site)
+        await asyncio.sleep(5)
+        assert site.payloads() == put, "what was done was saved all the same"
+        await second.drain()
 
     run(story())
 
