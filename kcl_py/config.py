@@ -167,7 +167,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             form=SIZE,
             key="buffer",
             minimum=1,
-            reason="Payload held by all shards, stopped ones too (20MB each at most); reading waits when it is full.",
+            reason="Payload held by all shards but those that are stopped; reading waits when it is full.",
         ),
     ] = 64 * 2**20
     uncheckpointed_records_max: Annotated[

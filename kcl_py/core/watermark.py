@@ -43,6 +43,11 @@ class Batch:
             return self.last
         return Checkpoint.at(self._records[self.first_unfinished - 1]) if self.first_unfinished else None
 
+    @property
+    def completed_records(self) -> Sequence[Record]:
+        """Those before the first unfinished one; none once all are complete."""
+        return self._records[: self.first_unfinished]
+
     def complete_one(self, index: int) -> None:
         """The record at `index` is complete."""
         if not 0 <= index < self.count:
@@ -145,6 +150,25 @@ class Watermark:
         self.outstanding += len(batch.above)
         batch.above.clear()
         return batch.first_unfinished
+
+    def withdrawn(self, batch: Batch) -> None:
+        """The last delivery was in vain: what is unfinished of `batch` counts as not delivered.
+
+        Raises:
+            IndexError: nothing is open.
+            ValueError: another one was delivered later.
+        """
+        if batch.is_complete:
+            return
+        if self._open[-1] is not batch:
+            raise ValueError("a later batch was delivered")
+        self._open.pop()
+        self._uncovered.pop()
+        self.outstanding -= batch.outstanding
+        self.uncheckpointed -= batch.count
+        self.delivered_to = self._open[-1].last if self._open else self._position
+        if batch.position is not None:
+            self.completed(self.delivered(batch.completed_records))
 
     def checkpointed(self, position: Checkpoint) -> None:
         """A checkpoint at `position` is durable."""

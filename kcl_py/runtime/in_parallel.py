@@ -1,7 +1,8 @@
-"""Several things at once, each to its end."""
+"""Several things at once, each to its end; or one beside another, and no longer."""
 
 import asyncio
-from collections.abc import Coroutine, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from contextlib import asynccontextmanager
 from typing import Any
 
 
@@ -30,3 +31,23 @@ async def in_parallel(works: Iterable[Coroutine[Any, Any, None]], *, at_once: in
     failures = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
     if failures:
         raise ExceptionGroup("of several things at once, some failed", failures)
+
+
+@asynccontextmanager
+async def beside(
+    work: Coroutine[Any, Any, None], *, name: str, on_end: Callable[["asyncio.Task[None]"], None]
+) -> AsyncIterator[None]:
+    """Do it while the block runs, and cut it off when that is left.
+
+    Args:
+        work: what to do.
+        name: of its task.
+        on_end: told when it ends, however.
+    """
+    task = asyncio.create_task(work, name=name)
+    task.add_done_callback(on_end)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

@@ -5,7 +5,7 @@ import weakref
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, precondition, rule
 
 from kcl_py.core.checkpoint import LATEST, SHARD_END, TRIM_HORIZON, Checkpoint
 from kcl_py.core.record import Record
@@ -39,6 +39,7 @@ class NaiveWatermark(RuleBasedStateMachine):
         self.firsts: dict[int, int] = {}  # where in `places` a batch begins, by its identity
         self.reached = TRIM_HORIZON
         self.sequence = 0
+        self.last: Batch | None = None  # delivered, and not withdrawn
 
     @property
     def position(self) -> Checkpoint:
@@ -57,6 +58,7 @@ class NaiveWatermark(RuleBasedStateMachine):
             self.done.append(False)
         batch = self.watermark.delivered(delivered)
         self.firsts[id(batch)] = len(self.places) - len(gaps)
+        self.last = batch
         return batch
 
     @rule(batch=batches)
@@ -85,6 +87,19 @@ class NaiveWatermark(RuleBasedStateMachine):
         again = next((index for index, done in enumerate(mine) if not done), batch.count)
         self.done[first + again : first + batch.count] = [False] * (batch.count - again)
         assert self.watermark.delivered_again(batch) == again
+
+    @rule(batch=consumes(batches))
+    def withdraw(self, batch: Batch) -> None:
+        """The last one alone; what is complete behind a record that is not was completed in vain."""
+        if batch is not self.last:
+            return
+        first = self.firsts[id(batch)]
+        mine = self.done[first:]
+        stays = first + next((index for index, done in enumerate(mine) if not done), len(mine))
+        del self.places[stays:], self.done[stays:]
+        self.watermark.withdrawn(batch)
+        self.watermark.checkpointed(self.reached)
+        self.last = None
 
     @rule()
     def checkpoint(self) -> None:

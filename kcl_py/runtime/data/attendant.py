@@ -2,11 +2,13 @@
 
 A call begins only while the session's deadline is ahead and the shard is not to be let go. One that raises is tried
 again with growing pauses; after `retry_attempts` the shard stands still and is tried again slowly, for as long as it
-takes. Nothing is ever skipped.
+takes. Nothing is ever skipped. In the long pauses a batch is let go of, to be read again: others need the room.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
+
+import tenacity
 
 from kcl_py.events import ProcessorFailed, ShardStopped
 from kcl_py.retrying import jittered, retrying
@@ -15,6 +17,10 @@ from kcl_py.runtime.data.user_code import NotBegun, ProcessorRaised, UserCode
 from kcl_py.runtime.data.workplace import Workplace
 
 _FIRST_PAUSE_SECONDS = 0.5
+
+
+class StandsStill(Exception):
+    """A batch raised as often as it is tried in a row; its records are to be let go of, and read again later."""
 
 
 class Attendant:
@@ -26,13 +32,10 @@ class Attendant:
         self._pulse = pulse
         self._quick_pause = jittered(_FIRST_PAUSE_SECONDS, place.config.retry_backoff_max_seconds)
         self._stopping = asyncio.Event()
-        self._retry = retrying(  # of every call, because to make it costs more than most calls
-            ProcessorRaised,
-            pause=self._pause,
-            on_retry=self._tell,
-            is_over=self._stopping.is_set,
-            sleep=lambda seconds: self._wait(self._place.sleep(seconds)),
-        )
+        # made once, because that costs more than most calls
+        self._retry = self._retrying(self._tell, self._stopping.is_set)
+        self._retry_batch = self._retrying_a_batch()
+        self._failures = 0  # of the batch, in a row
         self.user = UserCode(place.factory, name=f"kcl-py {shard_id}")
 
     def stop(self) -> None:
@@ -41,34 +44,46 @@ class Attendant:
 
     async def create(self) -> bool:
         """Make the processor; False if told to stop before that worked."""
-        return await self._persist(lambda: self._while_calling("__init__", self.user.create(self._may_begin)))
+        return await self._until_done(lambda: self._while_calling("__init__", self.user.create(self._may_begin)))
 
     async def call(self, method: str, *arguments: object) -> bool:
         """Call a method until it returns; False if told to stop before it did."""
-        return await self._persist(lambda: self._call(method, *arguments))
+        return await self._until_done(lambda: self._call(method, *arguments))
 
     async def call_with(self, method: str, arguments: Callable[[int], tuple[object, ...] | None]) -> bool:
-        """Call a method until it returns, with arguments made for each attempt; None means that nothing is left to do.
+        """The same with a batch, and with arguments made for each attempt; None means that nothing is left to do.
 
         Args:
             method: its name.
-            arguments: given the attempt, from 1.
+            arguments: given the attempt, from 1; a batch that stood still goes on counting.
+
+        Raises:
+            StandsStill: it was tried often enough for now; wait with `stand_still`.
         """
-        attempts = 0
 
         async def attempt() -> None:
-            nonlocal attempts
-            attempts += 1
-            made = arguments(attempts)
-            if made is None:
-                return
-            try:
-                await self._call(method, *made)
-            except NotBegun:
-                attempts -= 1
-                raise
+            made = arguments(self._failures + 1)
+            if made is not None:
+                try:
+                    await self._call(method, *made)
+                except ProcessorRaised:
+                    self._failures += 1
+                    raise
+            self._failures = 0
 
-        return await self._persist(attempt)
+        try:
+            return await self._persist(attempt, self._retry_batch)
+        except ProcessorRaised as error:
+            is_stopping = self._stopping.is_set()
+            self._tell(error, self._failures, 0.0 if is_stopping else self._place.config.retry_stopped_seconds)
+            if is_stopping:
+                return False
+            self._retry_batch = self._retrying_a_batch()  # the old one remembers the error, which knows the batch
+            raise StandsStill from None
+
+    async def stand_still(self) -> None:
+        """Wait until a batch that stands still is to be tried again, or a stop."""
+        await self._wait(self._place.sleep(self._place.config.retry_stopped_seconds))
 
     async def call_once(self, method: str, *arguments: object) -> None:
         """Call a method on the way out; if it raises, that is said and changes nothing."""
@@ -77,7 +92,14 @@ class Attendant:
         except ProcessorRaised as error:
             self._tell(error, 1, 0.0)
 
-    async def _persist(self, attempt: Callable[[], Awaitable[None]]) -> bool:
+    async def _until_done(self, attempt: Callable[[], Awaitable[None]]) -> bool:
+        try:
+            return await self._persist(attempt, self._retry)
+        except ProcessorRaised as error:
+            self._tell(error, self._retry.statistics["attempt_number"], 0.0)  # the last one, because we are to stop
+            return False
+
+    async def _persist(self, attempt: Callable[[], Awaitable[None]], retry: tenacity.AsyncRetrying) -> bool:
         async def when_allowed() -> bool:
             while True:
                 if not self._may_begin():
@@ -90,12 +112,25 @@ class Attendant:
                     continue  # the deadline passed while the call waited for its thread
                 return True
 
-        try:
-            has_returned: bool = await self._retry(when_allowed)
-        except ProcessorRaised as error:
-            self._tell(error, self._retry.statistics["attempt_number"], 0.0)  # the last one, because we are to stop
-            return False
+        has_returned: bool = await retry(when_allowed)
         return has_returned
+
+    def _retrying_a_batch(self) -> tenacity.AsyncRetrying:
+        return self._retrying(
+            lambda error, _attempt, pause_seconds: self._tell(error, self._failures, pause_seconds),
+            lambda: self._stopping.is_set() or self._failures >= self._place.config.retry_attempts,
+        )
+
+    def _retrying(
+        self, tell: Callable[[BaseException, int, float], None], is_over: Callable[[], bool]
+    ) -> tenacity.AsyncRetrying:
+        return retrying(
+            ProcessorRaised,
+            pause=self._pause,
+            on_retry=tell,
+            is_over=is_over,
+            sleep=lambda seconds: self._wait(self._place.sleep(seconds)),
+        )
 
     async def _call(self, method: str, *arguments: object) -> None:
         await self._while_calling(method, self.user.call(method, *arguments, may_begin=self._may_begin))

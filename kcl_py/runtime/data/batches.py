@@ -1,4 +1,4 @@
-"""From the pages of a shard to its processor's batches: aggregates unpacked, what the checkpoint covers left out.
+"""From the pages of a shard to its processor's batches: aggregates unpacked, what was done before left out.
 
 A page without aggregates becomes one batch and is not looked into.
 """
@@ -20,17 +20,22 @@ BATCH_RECORDS_MAX = 10_000  # user records in one call; an aggregate may hold ma
 
 
 class Batches:
-    """Those of one epoch."""
+    """Those of one epoch.
+
+    Attributes:
+        done: what lies at it or before is left out; at first the checkpoint.
+    """
 
     def __init__(self, lease: Lease, config: Config, emit: Emitter) -> None:
         self._lease = lease
+        self.done = lease.checkpoint
         self._stream = config.stream_name
         self._drops_foreign = config.foreign_user_records == "drop"
         self._emit = emit
 
     def of(self, page: Page) -> Iterator[RecordBatch]:
         """Unpack a page, batch by batch as they are asked for."""
-        chunks = self._after_checkpoint(
+        chunks = self._following(
             aggregation.unpack_all(
                 page.records, self._lease.hash_range, self._report_malformed, at_most=BATCH_RECORDS_MAX
             )
@@ -50,9 +55,9 @@ class Batches:
             )
             chunk = following
 
-    def _after_checkpoint(self, chunks: Iterator[Sequence[Record]]) -> Iterator[Sequence[Record]]:
-        """Leave out what the checkpoint covers. Order holds: nothing behind the first record that it does not cover."""
-        start = self._lease.checkpoint
+    def _following(self, chunks: Iterator[Sequence[Record]]) -> Iterator[Sequence[Record]]:
+        """Leave out what was done before. Order holds: nothing behind the first record that was not."""
+        start = self.done
         for chunk in chunks:
             if start.is_number and Checkpoint.at(chunk[0]) <= start:
                 chunk = chunk[bisect_right(chunk, start, key=Checkpoint.at) :]

@@ -70,6 +70,14 @@ class ShardCheckpointer:
         if not self.is_manual:
             self._watermark.completed(self._batch)
 
+    def withdrawn(self) -> Checkpoint:
+        """The batch in flight stands still and is dropped, to be read again: after which record."""
+        assert self._batch is not None
+        self._watermark.withdrawn(self._batch)
+        self._batch = None
+        self._watermark.checkpointed(self.written)
+        return self._watermark.delivered_to
+
     @property
     def unwritten(self) -> Checkpoint | None:
         """Progress that no checkpoint covers yet; None if there is none, or if it is the user's to declare."""

@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import Awaitable
 
 from kcl_py.core.batch import RecordBatch
+from kcl_py.core.checkpoint import Checkpoint
 from kcl_py.core.lease import Lease
+from kcl_py.core.position import ReadFrom
 from kcl_py.core.shard import ChildShard
 from kcl_py.errors import LeaseLost
 from kcl_py.events import BatchDelivered, BatchDone, CheckpointOverdue, ShardStarted
-from kcl_py.runtime.data.attendant import Attendant
+from kcl_py.runtime.data.attendant import Attendant, StandsStill
 from kcl_py.runtime.data.batches import Batches
 from kcl_py.runtime.data.buffer import PageBuffer
 from kcl_py.runtime.data.checkpoint_timer import CheckpointTimer
@@ -17,8 +19,9 @@ from kcl_py.runtime.data.ending import Ending
 from kcl_py.runtime.data.epoch_line import EpochLine
 from kcl_py.runtime.data.horizon import Horizon
 from kcl_py.runtime.data.pulse import Pulse
-from kcl_py.runtime.data.shard_reader import ShardReader
+from kcl_py.runtime.data.shard_reader import ShardReader, Start
 from kcl_py.runtime.data.workplace import Workplace
+from kcl_py.runtime.in_parallel import beside
 from kcl_py.runtime.mailbox import Closed, EndShard, LetGo, Stalled
 
 END_GRACE_SECONDS = 4.0  # for a SHARD_END that is on its way when a stop is asked for
@@ -46,6 +49,10 @@ class ShardConsumer:
         self._attendant = Attendant(lease.key, place, self.pulse)
         self._batches = Batches(lease, place.config, place.emit)
         self._buffer = PageBuffer(place.budget)
+        self._start = Start(
+            lease.key, ReadFrom.resuming(lease.checkpoint, lease.start_at_ms), self._horizon.may_have_gap
+        )
+        self._reader: ShardReader | None = None  # while one reads
         self._ending: Ending | None = None
         self._children: tuple[ChildShard, ...] = ()
         self._failure: BaseException | None = None
@@ -144,27 +151,31 @@ class ShardConsumer:
         return checkpointer
 
     async def _read_and_deliver(self, checkpointer: ShardCheckpointer) -> None:
-        reader = self._make_reader()
-        background = (
-            asyncio.create_task(self._read(reader), name=f"read {self.shard_id}"),
-            asyncio.create_task(self._write_on_time(checkpointer, reader), name=f"checkpoint {self.shard_id}"),
-        )
-        for task in background:
-            task.add_done_callback(self._note_end)
+        """To the end; where a batch stands still, what it holds is let go of, and it is read again for its next try."""
+        work = self._write_on_time(checkpointer)
+        async with beside(work, name=f"checkpoint {self.shard_id}", on_end=self._note_end):
+            while not await self._has_delivered_all(checkpointer):
+                self._buffer.release_all()
+                self._buffer = PageBuffer(self._place.budget)
+                await self._attendant.stand_still()
+            self._buffer.release_all()
+
+    async def _has_delivered_all(self, checkpointer: ShardCheckpointer) -> bool:
+        """Read and deliver from the start on; False if a batch stands still, which is the start then."""
+        reader = ShardReader(self._start, self._buffer, line=self._line, pulse=self.pulse, place=self._place)
+        self._reader = reader
         try:
-            await self._deliver(checkpointer)
+            async with beside(self._read(reader), name=f"read {self.shard_id}", on_end=self._note_end):
+                while await self._deliver_page(checkpointer):
+                    pass
+        except StandsStill:
+            return False
         finally:
-            for task in background:
-                task.cancel()
-            await asyncio.gather(*background, return_exceptions=True)
+            self._reader = None
+        return True
 
     async def _read(self, reader: ShardReader) -> None:
         await self._or_lose(reader.run())
-
-    def _make_reader(self) -> ShardReader:
-        return ShardReader(
-            self._lease, self._horizon, self._buffer, line=self._line, pulse=self.pulse, place=self._place
-        )
 
     def _note_end(self, task: asyncio.Task[None]) -> None:
         """A reader or a timer that dies ends the consumer, which would wait for it for ever."""
@@ -172,10 +183,6 @@ class ShardConsumer:
         if error is not None:
             self._failure = self._failure or error
             self._buffer.close()
-
-    async def _deliver(self, checkpointer: ShardCheckpointer) -> None:
-        while await self._deliver_page(checkpointer):
-            pass
 
     async def _deliver_page(self, checkpointer: ShardCheckpointer) -> bool:
         """Deliver the next page, and hold none while it is waited for; True if more are to follow."""
@@ -213,7 +220,12 @@ class ShardConsumer:
             )
             return rest, checkpointer
 
-        if not await self._attendant.call_with("process_records", rest_of_it):
+        try:
+            is_done = await self._attendant.call_with("process_records", rest_of_it)
+        except StandsStill:
+            self._start_again_at(batch, checkpointer.withdrawn())
+            raise
+        if not is_done:
             return
         checkpointer.completed()
         self.has_progressed = True
@@ -227,6 +239,12 @@ class ShardConsumer:
                 seconds=self._place.clock() - began,
             )
         )
+
+    def _start_again_at(self, batch: RecordBatch, done: Checkpoint) -> None:
+        rest = batch.after(done)
+        first = done.sequence_number if rest is None else rest.first.sequence_number
+        self._start = Start(self.shard_id, ReadFrom("AT_SEQUENCE_NUMBER", first), may_have_gap=True, done=str(done))
+        self._batches.done = done
 
     async def _end_shard(self, checkpointer: ShardCheckpointer) -> bool:
         """True once SHARD_END is durable. To know the children can take minutes, for which a stop does not wait."""
@@ -254,8 +272,10 @@ class ShardConsumer:
 
     # -- checkpoints ------------------------------------------------------------------------------------------------
 
-    async def _write_on_time(self, checkpointer: ShardCheckpointer, reader: ShardReader) -> None:
-        timer = CheckpointTimer(checkpointer, reader, self._line, self._place)
+    async def _write_on_time(self, checkpointer: ShardCheckpointer) -> None:
+        timer = CheckpointTimer(
+            checkpointer, lambda: self._reader.tip_seen_at if self._reader else None, self._line, self._place
+        )
         await self._or_lose(timer.run())
 
     async def _has_room(self, checkpointer: ShardCheckpointer) -> bool:

@@ -33,10 +33,11 @@ class ShardPosition:
         *,
         confirm_end: Callable[[], Awaitable[tuple[ChildShard, ...] | None]],
         may_have_gap: bool,
+        done: str | None = None,
         emit: Emitter,
         clock: Callable[[], float],
     ) -> None:
-        """Stand where the epoch begins.
+        """Stand where the epoch begins, or where it goes on after it stood still.
 
         Args:
             shard_id: the shard.
@@ -44,6 +45,7 @@ class ShardPosition:
             confirm_end: asked when the service gives no place to go on and names no children; answers with the
                 children, or None if the shard is open after all.
             may_have_gap: whether records after the start may have been trimmed, if the first one is not there.
+            done: the last place that is done, if the record to start at is not.
             emit: where events go.
             clock: shared with the keeper, includes suspend, seconds.
         """
@@ -51,6 +53,7 @@ class ShardPosition:
         self._start = start
         self._confirm_end = confirm_end
         self._may_have_gap = may_have_gap
+        self._done = done
         self._emit = emit
         self._clock = clock
         self._anchor = start.sequence_number  # must come first, or something was trimmed; None once it was looked for
@@ -95,7 +98,7 @@ class ShardPosition:
                 self._emit(
                     RecordsMissing(
                         shard_id=self.shard_id,
-                        after=anchor,
+                        after=self._done if self._fetched is None and self._done else anchor,
                         before=first,
                         reason="the record at this place was trimmed before what follows it was read",
                     )

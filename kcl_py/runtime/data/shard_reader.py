@@ -7,12 +7,12 @@ so nothing is lost or read twice where they take turns.
 
 import asyncio
 
-from kcl_py.core.lease import Lease
+import msgspec
+
 from kcl_py.core.position import ReadFrom
 from kcl_py.core.shard import ChildShard
 from kcl_py.runtime.data.buffer import PageBuffer
 from kcl_py.runtime.data.epoch_line import EpochLine
-from kcl_py.runtime.data.horizon import Horizon
 from kcl_py.runtime.data.pace import Pace
 from kcl_py.runtime.data.poller import Poller
 from kcl_py.runtime.data.pulse import Pulse
@@ -23,17 +23,23 @@ from kcl_py.runtime.data.workplace import Workplace
 from kcl_py.runtime.mailbox import ConfirmEnd, ShardMissing, VerifyLease
 
 
-class ShardReader:
-    """Of one epoch, from its checkpoint to the end of the shard."""
+class Start(msgspec.Struct, frozen=True):
+    """Where a reader begins; see `ShardPosition`."""
 
-    def __init__(
-        self, lease: Lease, horizon: Horizon, buffer: PageBuffer, *, line: EpochLine, pulse: Pulse, place: Workplace
-    ) -> None:
+    shard_id: str
+    read_from: ReadFrom
+    may_have_gap: bool
+    done: str | None = None
+
+
+class ShardReader:
+    """Of one epoch, from where it begins or goes on to the end of the shard."""
+
+    def __init__(self, start: Start, buffer: PageBuffer, *, line: EpochLine, pulse: Pulse, place: Workplace) -> None:
         """Prepare to read.
 
         Args:
-            lease: as picked up.
-            horizon: the trim horizon, as the lease stands to it.
+            start: where.
             buffer: where pages go.
             line: to the keeper.
             pulse: told of every attempt.
@@ -44,10 +50,11 @@ class ShardReader:
         self._pulse = pulse
         self._place = place
         self._position = ShardPosition(
-            lease.key,
-            ReadFrom.resuming(lease.checkpoint, lease.start_at_ms),
+            start.shard_id,
+            start.read_from,
             confirm_end=self._confirm_end,
-            may_have_gap=horizon.may_have_gap,
+            may_have_gap=start.may_have_gap,
+            done=start.done,
             emit=place.emit,
             clock=place.clock,
         )

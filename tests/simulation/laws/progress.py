@@ -9,7 +9,7 @@ from tests.simulation.facts import Blocked, Crashed, Delivered, Failed, Leaving,
 from tests.simulation.laws.circumstances import CHANGES
 from tests.simulation.laws.history import History
 from tests.simulation.laws.judgement import Judgement
-from tests.simulation.laws.standstills import EpochTale, standstills, tales_of
+from tests.simulation.laws.standstills import EpochTale, Standstill, standstills, tales_of
 
 LATE_SHARE = 1.1  # of the stall timeout: a watch looks twenty times, and needs one look more
 CANCEL_SECONDS = 15.0  # for what was cancelled to end, and the lease to be passed on
@@ -27,7 +27,7 @@ def progress(history: History) -> Judgement:
     failing = _failing_times(history)
     judgement.judged += sum(map(len, history.pick_ups_of.values()))
     for one in standstills(history):
-        if not _is_failing(failing, one.worker, one.begin):
+        if not _is_failing(failing, one):
             judgement.append(f"{one.begin:.3f} a record waits in {one.shard_id} at {one.worker} until {one.end:.3f}")
     return judgement
 
@@ -38,7 +38,7 @@ def others_go_on(history: History) -> Judgement:
     failing = _failing_times(history)
     judgement.judged = sum(len(times) for times in failing.values())
     for one in standstills(history):
-        if _is_failing(failing, one.worker, one.begin):
+        if _is_failing(failing, one):
             judgement.append(
                 f"{one.begin:.3f} a record waits in {one.shard_id} at {one.worker}, another shard of which fails"
             )
@@ -128,5 +128,5 @@ def _failing_times(history: History) -> dict[str, list[tuple[float, float]]]:
     return {worker: sorted(of_worker) for worker, of_worker in times.items()}
 
 
-def _is_failing(times: dict[str, list[tuple[float, float]]], worker: str, at: float) -> bool:
-    return any(begin <= at <= until for begin, until in times.get(worker, ()))
+def _is_failing(times: dict[str, list[tuple[float, float]]], one: Standstill) -> bool:
+    return any(begin <= one.end and one.begin <= until for begin, until in times.get(one.worker, ()))

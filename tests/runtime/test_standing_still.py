@@ -1,0 +1,197 @@
+"""A shard whose processor keeps raising: it holds nothing meanwhile, reads again for every try, and skips nothing."""
+
+import asyncio
+import gc
+from typing import ClassVar
+
+import msgspec
+import pytest
+
+from kcl_py.core.batch import RecordBatch
+from kcl_py.events import BatchDelivered, BatchDone, LeaseWasLost, RecordsMissing, ShardStopped
+from kcl_py.interfaces import Page
+from kcl_py.local.faults import AnswerChanged, Fault
+from kcl_py.processor import Checkpointer
+from tests.core.kpl_aggregator import UserRecord, packed
+from tests.runtime.bench import SHARD_0, SHARD_1, BenchWorker, Recording, Site
+from tests.virtual_time import run
+
+LARGE = 300_000
+
+
+class Failing(Recording):
+    """Raises for a while, in every shard but one."""
+
+    fails = True
+
+    async def process_records(self, records: RecordBatch, checkpointer: Checkpointer) -> None:
+        if Failing.fails and self.context.shard_id != SHARD_1:
+            raise ValueError(records)
+        await super().process_records(records, checkpointer)
+
+
+@pytest.fixture(autouse=True)
+def _fails() -> None:
+    Failing.fails = True
+
+
+def alive() -> int:
+    gc.collect()
+    return sum(isinstance(one, RecordBatch) for one in gc.get_objects())
+
+
+@pytest.mark.parametrize("fan_out", [False, True])
+def test_shards_that_stand_still_leave_the_whole_buffer_to_the_others(fan_out: bool):
+    async def story() -> None:
+        site = Site(shards=8)
+        put = [f"{number:0{LARGE}}" for number in range(64)]
+        for payload in put:
+            site.put_data(payload.encode(), key=payload[-9:])
+            await asyncio.sleep(0.4)
+        before = alive()
+        worker = BenchWorker(
+            site, Failing, buffer_bytes_max=2**20, read_limit=3, fan_out=fan_out, fan_out_fallback=not fan_out
+        )
+        await asyncio.sleep(150)
+        assert len(worker.seen(ShardStopped)) == 7
+        worker.events.clear()  # what failed is told with the error, which holds whatever the processor gave it
+        assert alive() <= before + 1, "what was raised last may be remembered"
+        assert worker.budget.used <= 2**20
+        assert {shard for _, shard, _, _ in site.delivered} == {SHARD_1}
+        first = set(site.payloads())
+        late = site.put(200)
+        await asyncio.sleep(20)
+        assert {shard for _, shard, _, _ in site.delivered} == {SHARD_1}
+        assert set(site.payloads()) > first, "it goes on"
+        Failing.fails = False
+        await asyncio.sleep(100)
+        assert set(site.payloads()) == {*put, *late}
+        await worker.drain()
+        assert worker.failure is None
+
+    run(story())
+
+
+def test_its_attempts_go_on_counting_and_nothing_is_done_twice():
+    async def story() -> None:
+        site = Site()
+        put = site.put(20, key="k")
+        worker = BenchWorker(site, Failing)
+        await asyncio.sleep(200)
+        attempts = [event.attempt for event in worker.seen(BatchDelivered)]
+        assert attempts == list(range(1, len(attempts) + 1))
+        assert len(attempts) >= 7
+        more = site.put(5, key="k")
+        Failing.fails = False
+        await asyncio.sleep(61)
+        assert site.payloads() == put + more
+        assert [event.attempt for event in worker.seen(BatchDelivered)][-2:] != [1, 1]
+        last = site.put(1, key="k")
+        await asyncio.sleep(5)
+        assert site.payloads() == put + more + last
+        assert worker.seen(BatchDelivered)[-1].attempt == 1, "another batch is another count"
+        await worker.drain()
+        assert str((await site.row()).checkpoint) == worker.seen(BatchDone)[-1].last
+
+    run(story())
+
+
+def test_what_it_checkpointed_within_the_batch_is_not_delivered_again():
+    class Halfway(Recording):
+        checkpointing = "manual"
+        batches: ClassVar[list[list[str]]] = []
+
+        async def process_records(self, records: RecordBatch, checkpointer: Checkpointer) -> None:
+            Halfway.batches.append([record.data.decode() for record in records])
+            if len(records) > 1:
+                await checkpointer.checkpoint(records[min(2, len(records) - 2)])
+            if Failing.fails:
+                raise ValueError
+            await checkpointer.checkpoint()
+
+    async def story() -> None:
+        site = Site()
+        site.put_data(b"plain")
+        site.put_data(packed([UserRecord("k", f"a{number}".encode()) for number in range(8)]))
+        worker = BenchWorker(site, Halfway)
+        await asyncio.sleep(600)
+        assert [len(batch) for batch in Halfway.batches[:4]] == [9, 6, 3, 1]
+        assert set(map(tuple, Halfway.batches[3:])) == {("a7",)}
+        assert len(Halfway.batches) > 8
+        Failing.fails = False
+        await asyncio.sleep(61)
+        await worker.drain()
+        row = await site.row()
+        assert row.checkpoint.sub_sequence_number == 7
+        assert Halfway.batches[-1] == ["a7"]
+
+    run(story())
+
+
+def test_what_left_the_streams_retention_meanwhile_is_told():
+    def trimmed(page: Page) -> Page:
+        return msgspec.structs.replace(page, records=page.records[2:])
+
+    async def story() -> None:
+        site = Site()
+        Failing.fails = False
+        site.put(3)
+        worker = BenchWorker(site, Failing)
+        await asyncio.sleep(10)
+        Failing.fails = True
+        put = site.put(4)
+        await asyncio.sleep(30)
+        (stopped,) = worker.seen(ShardStopped)
+        assert stopped.tried_again_every_seconds > 30
+        site.delivered.clear()
+        worker.stream.faults.append(Fault(effect=AnswerChanged(trimmed), operation="read", first=1, times=1))
+        Failing.fails = False
+        await asyncio.sleep(60)
+        (missing,) = worker.seen(RecordsMissing)
+        assert missing.after == worker.seen(BatchDone)[0].last, "nothing behind it was done"
+        assert missing.before == worker.seen(BatchDelivered)[-1].first.partition("/")[0]
+        assert site.payloads() == put[2:]
+        await worker.drain()
+
+    run(story())
+
+
+def test_the_last_batch_of_a_shard_may_stand_still_as_well():
+    async def story() -> None:
+        site = Site()
+        put = site.put(10)
+        site.split()
+        worker = BenchWorker(site, Failing)
+        await asyncio.sleep(300)
+        assert not site.delivered, "the children wait"
+        assert not (await site.row()).is_finished
+        Failing.fails = False
+        more = site.put(10)
+        await asyncio.sleep(100)
+        assert sorted(map(int, site.payloads())) == sorted(map(int, put + more))
+        assert site.payloads()[:10] == put
+        assert (await site.row()).is_finished
+        await worker.drain()
+
+    run(story())
+
+
+def test_it_is_let_go_of_at_once():
+    async def story() -> None:
+        site = Site()
+        put = site.put(10)
+        worker = BenchWorker(site, Failing)
+        await asyncio.sleep(100)
+        began = asyncio.get_running_loop().time()
+        await worker.drain()
+        assert asyncio.get_running_loop().time() - began < 1
+        assert worker.calls[-1] == "shutdown_requested"
+        assert not worker.seen(LeaseWasLost)
+        Failing.fails = False
+        successor = BenchWorker(site, worker_id="w2")
+        await asyncio.sleep(10)
+        assert site.payloads() == put
+        await successor.drain()
+        assert SHARD_0 in {shard for _, shard, _, _ in site.delivered}
+
+    run(story())
