@@ -122,6 +122,25 @@ def test_a_checkpoint_that_was_trimmed_is_a_gap_also_when_the_first_pages_are_em
     assert reading.gaps == ["100"]
 
 
+def test_a_checkpoint_that_was_trimmed_from_a_shard_that_is_empty_is_a_gap_and_is_told_once():
+    reading = Reading()
+    reading.take(continuation="105")
+    assert reading.gaps == ["100"]
+    assert reading.events[0].before == "the tip"  # type: ignore[attr-defined]
+    reading.take(130)
+    assert reading.gaps == ["100"]
+
+
+def test_who_can_have_missed_nothing_before_the_epoch_is_told_of_what_it_misses_within():
+    reading = Reading(may_have_gap=False)
+    assert reading.take(130) == ["130"]
+    assert not reading.gaps, "the checkpoint may be trimmed: the shard was idle"
+    reading.now += 30 * HOUR
+    reading.position.to_poll()
+    assert reading.take(140) == ["140"]
+    assert reading.gaps == ["130"]
+
+
 # -- the end ------------------------------------------------------------------------------------------------------
 
 

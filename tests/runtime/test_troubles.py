@@ -26,13 +26,18 @@ def test_a_reader_that_dies_ends_the_worker_with_its_error():
 
     async def story():
         site = Site()
-        worker = BenchWorker(site)
-        await asyncio.sleep(2)
+        worker = BenchWorker(site, checkpoint_interval_seconds=3_600)
+        put = site.put(10)
+        await asyncio.sleep(5)
         worker.stream.faults.append(StreamFault(effect=AnswerChanged(broken), operation="read", times=1))
         error = await asyncio.wait_for(worker.data_plane.wait_for_failure(), 20)
         assert isinstance(error, ZeroDivisionError)
         await worker.drain(fails=True)
         assert (await site.row()).owner is None
+        successor = BenchWorker(site)
+        await asyncio.sleep(5)
+        assert site.payloads() == put, "what was done is not done again"
+        await successor.drain()
 
     run(story())
 

@@ -148,10 +148,11 @@ async def test_while_a_call_runs_in_its_thread_the_end_is_told_after_it():
 
     code = UserCode(Slow, "shard")
     await code.create()
+    was_in_thread = code.is_in_thread
     calling = asyncio.create_task(code.call("process_records", None, None))
     while not begun.is_set():
         await asyncio.sleep(0.01)
-    assert code.is_in_thread
+    assert (was_in_thread, code.is_in_thread) == (False, True), "a thread alone is no call"
 
     def then() -> None:
         order.append("ended")
