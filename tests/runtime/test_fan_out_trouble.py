@@ -362,6 +362,29 @@ def test_a_stream_that_is_deleted_ends_the_worker_as_with_polling(is_polled):
     run(story())
 
 
+def test_an_interruption_of_seconds_that_becomes_one_of_minutes_is_told_again():
+    async def story():
+        site = Site()
+        put = site.put(5)
+        worker = fan_out_worker(site)
+        await delivered(site, len(put), within=10)
+        outage = Fault(operation="subscribe", effect=Refused(DOWN))
+        worker.fan_out.faults += [outage, Fault(operation="receive", effect=Broken(DOWN), times=1)]
+        site.put(1)  # the next read is the one that breaks
+        await asyncio.sleep(60)
+        soon, late = worker.seen(FanOutInterrupted)
+        assert (soon.level, late.level) == ("info", "warning")
+        assert soon.retry_in_seconds < 6
+        assert late.retry_in_seconds >= 120
+        worker.fan_out.faults.remove(outage)
+        await asyncio.sleep(300)
+        assert len(worker.seen(FanOutResumed)) == 1
+        assert len(worker.seen(FanOutInterrupted)) == 2
+        await worker.drain()
+
+    run(story())
+
+
 def test_a_stream_that_is_gone_is_found_out_also_where_the_service_misses_the_consumer_first():
     async def story():
         site = Site()

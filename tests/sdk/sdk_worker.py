@@ -60,9 +60,9 @@ class SdkWorker(BenchWorker):
         self.data_plane = DataPlane(place, self._mailbox)
         self._keeping = asyncio.create_task(self._keep(), name="keeper")
 
-    async def drain(self) -> None:
+    async def drain(self, *, fails: bool = False) -> None:
         """What SIGTERM does."""
-        await super().drain()
+        await super().drain(fails=fails)
         for stream in self._streams:
             await stream.close()
         await self._lease_table.close()

@@ -102,7 +102,7 @@ class Subscriber:
         self._not_before = float("-inf")  # by the loop's time: until then the service refuses
         self._is_in_doubt = False  # somebody else subscribed: the lease may be theirs
         self._failures = self._takings = self._surrenders = 0  # in a row
-        self._is_interrupted = False  # it was said
+        self._said: Level | None = None  # how gravely, while it is interrupted
         self._reserved = 0
         self.tip_seen_at: float | None = None
 
@@ -149,8 +149,8 @@ class Subscriber:
         began_at = self._clock()
         subscription = await self._subscribe(arn)
         self._not_before = asyncio.get_running_loop().time() + REFUSED_SECONDS
-        if self._is_interrupted:
-            self._is_interrupted = False
+        if self._said is not None:
+            self._said = None
             self._emit(FanOutResumed(shard_id=self._position.shard_id))
         is_fed = False
         try:
@@ -225,9 +225,9 @@ class Subscriber:
         return self._is_polled_meanwhile and (self._failures >= FAILURES_MAX or is_hungry)
 
     def _interrupted(self, reason: str, seconds: float, level: Level = "info") -> float:
-        """Say it, unless it was said and nothing has changed."""
-        if not self._is_interrupted:
-            self._is_interrupted = True
+        """Say it, and once more if it has become grave: then it takes minutes."""
+        if self._said in (None, "info") and self._said != level:
+            self._said = level
             self._emit(
                 FanOutInterrupted(
                     level=level,
