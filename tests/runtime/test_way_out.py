@@ -81,6 +81,24 @@ def test_a_batch_that_still_raises_when_the_worker_leaves_is_left_to_the_next_on
     run(story())
 
 
+def test_a_processor_that_was_never_initialized_is_asked_for_nothing_when_the_worker_leaves():
+    class Refusing(Recording):
+        async def initialize(self, context: object) -> None:
+            raise ValueError
+
+    async def story():
+        site = Site()
+        site.put(10)
+        worker = BenchWorker(site, Refusing)
+        await asyncio.sleep(5)
+        assert worker.seen(ProcessorFailed)
+        await worker.drain()
+        assert worker.calls == []
+        assert (await site.row()).owner is None
+
+    run(story())
+
+
 @pytest.mark.parametrize("raised", [ValueError, asyncio.CancelledError])
 def test_a_shutdown_request_that_raises_is_told_and_costs_nothing(raised):
     class Clumsy(Recording):
