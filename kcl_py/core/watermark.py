@@ -77,14 +77,15 @@ class Watermark:
     """What one epoch of one shard has delivered, completed and checkpointed.
 
     Attributes:
-        delivered_to: the last record delivered, at first where the epoch began.
+        delivered_to: the last record delivered, at first where the epoch began; what was withdrawn is none.
+        reached: the last record ever delivered.
         outstanding: records delivered and not complete.
         uncheckpointed: records delivered that no durable checkpoint covers. A batch counts in full until its last
             record is covered, so this is never too low (law S8 bounds re-deliveries by it).
     """
 
     def __init__(self, begin: Checkpoint) -> None:
-        self.delivered_to = begin
+        self.delivered_to = self.reached = begin
         self.outstanding = 0
         self.uncheckpointed = 0
         self._position = begin  # where the batches that are still open follow
@@ -108,6 +109,7 @@ class Watermark:
         self._open.append(batch)
         self._uncovered.append((batch.last, batch.count))
         self.delivered_to = batch.last
+        self.reached = max(self.reached, batch.last)
         self.outstanding += batch.count
         self.uncheckpointed += batch.count
         return batch
@@ -133,13 +135,15 @@ class Watermark:
         Raises:
             ValueError: nothing was delivered up to there.
         """
-        if position > self.delivered_to:
-            raise ValueError(f"{position} was not delivered; the last record that was is {self.delivered_to}")
+        if position > self.reached:
+            raise ValueError(f"{position} was not delivered; the last record that was is {self.reached}")
         for batch in tuple(self._open):
             index = batch.index_after(position)
             self._complete_below(batch, index)
             if index < batch.count:
                 break
+        if position > self.delivered_to:  # of what was withdrawn
+            self.delivered_to = self._position = position
 
     def delivered_again(self, batch: Batch) -> int:
         """A batch failed and is delivered again: from which index on.

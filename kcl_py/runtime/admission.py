@@ -72,7 +72,7 @@ class Admission:
     async def check_again(self) -> None:
         """Make sure, where a session begins, that table and stream are still those that were admitted (law S10).
 
-        Asked before an entry is written anew, and after one was written at last, which may take minutes.
+        Asked before an entry is written, and after it was written at last, which may take minutes.
 
         Raises:
             TableRefused: it is another table of its name: whatever is in it, this worker's leases are not.
@@ -175,7 +175,7 @@ class Admission:
                 return
 
     def _adoption(self, row: Lease) -> Change:
-        return row.bound(self._binding) if row.is_owner_native else row.taken_over(self._binding)
+        return self._discovery.bound(row) if row.is_owner_native else row.taken_over(self._binding)
 
 
 def _moved(before: Mapping[str, str], after: Mapping[str, str]) -> str | None:

@@ -9,7 +9,7 @@ from kcl_py.config import Config
 from kcl_py.core import audit, bootstrap, shard_end
 from kcl_py.core.bootstrap import Incomplete, Start
 from kcl_py.core.checkpoint import AT_TIMESTAMP, LATEST
-from kcl_py.core.lease import Binding, Lease
+from kcl_py.core.lease import Binding, Change, Lease
 from kcl_py.core.lineage import Lineage
 from kcl_py.core.listing import Listing, Listings
 from kcl_py.core.session import Session
@@ -54,7 +54,7 @@ class Discovery:
         self._holes: tuple[HashRange, ...] = ()
         self._at_horizon: frozenset[str] = frozenset()  # shards that were open at the trim horizon
         self._missing: set[str] = set()  # shards whose row the last audit lacked
-        self.described_at = 0.0  # by our clock: the question, not the answer
+        self.described_at = 0.0  # when that was asked, by our clock
         self._is_running = False  # a permission that was there once may come back
         self.listings = Listings()
         self.description: StreamDescription
@@ -137,9 +137,14 @@ class Discovery:
         """Records that arrived before this are out of retention, by the service's clock."""
         return self.service_time_ms - self.description.retention_hours * 3_600_000
 
-    def service_time_at_ms(self, at: float) -> int:
-        """The service's clock at an instant of ours."""
-        return self.service_time_ms - int((self._clock() - at) * 1000)
+    def bound(self, lease: Lease) -> Change:
+        """Adopt a row; see `Lease.bound`."""
+        return lease.bound(self.binding, self._counter_now)
+
+    @property
+    def _counter_now(self) -> int:
+        """Above all that a row can have counted to: a holder's `RECREATED_COUNTER_STEP` is outrun in a second."""
+        return self.service_time_ms * 1000
 
     def start_at_ms(self, lease: Lease) -> int | None:
         """What a start sentinel means for a row that does not say it, because a Java worker made it."""
@@ -234,12 +239,8 @@ class Discovery:
             self._emit(LeaseCreated(shard_id=row.key, checkpoint=str(row.checkpoint)))
 
     def _made_again(self, leases: Iterable[Lease]) -> tuple[Lease, ...]:
-        """Rows that a table lacks may have been written before: their counters, which fence, must not start over.
-
-        In microseconds: that outruns in a second the leap of a holder that wrote it anew (`RECREATED_COUNTER_STEP`).
-        """
-        counter = self.service_time_ms * 1000
-        return tuple(msgspec.structs.replace(lease, counter=counter) for lease in leases)
+        """Rows that a table lacks may have been written before: their counters, which fence, must not start over."""
+        return tuple(msgspec.structs.replace(lease, counter=self._counter_now) for lease in leases)
 
     async def end_of(self, lease: Lease, named: tuple[ChildShard, ...], is_over: Callable[[], bool]) -> ShardEnd:
         """What follows a shard whose records are all done; waits until that is certain.
@@ -293,8 +294,7 @@ class Discovery:
 
     async def _describe(self) -> None:
         asked_at = self._clock()
-        self.description = await self._stream.describe()
-        self.described_at = asked_at
+        self.description, self.described_at = await self._stream.describe(), asked_at
 
     def _tell(self, operation: str, error: BaseException) -> None:
         self._emit(ServiceTrouble(operation=operation, reason=str(error)))

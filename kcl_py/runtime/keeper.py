@@ -216,6 +216,7 @@ class Keeper:
         return is_other and not session.is_revoked and not self._is_gone(session.process)
 
     async def _join(self) -> None:
+        await self._admission.check_again()  # before as well: an entry that stands is to beat
         await self._heartbeat.join()
         await self._admission.check_again()
         self._has_joined = True
@@ -235,7 +236,6 @@ class Keeper:
                 self._coordinator.leadership.abdicate(str(ended))
             if self._is_leaving:
                 return  # who leaves does not join again
-            await self._admission.check_again()
             await self._join()
             self._rounds.look_now()
 

@@ -36,3 +36,10 @@ def test_a_restored_row_is_adopted_on_condition_that_it_is_as_seen():
     assert change.before == AT_BACKUP
     assert not change.is_counter_free
     assert change.changed_fields == ("counter", "binding")
+
+
+def test_a_row_that_was_made_again_since_the_backup_is_outrun_as_well():
+    now = 1_800_000_000_000_000  # microseconds, as a row that is made again counts from
+
+    assert AT_BACKUP.bound(NEW_TABLE, now).after.counter == now
+    assert AT_BACKUP.bound(OLD_TABLE, now).after.counter == AT_BACKUP.counter + 1

@@ -383,10 +383,9 @@ def test_the_service_time_goes_on_with_our_clock_and_the_horizon_lies_a_retentio
     async def story() -> None:
         explorer = await Explorer.ready(Site())
         await asyncio.sleep(3_600)
-        discovery, loop = explorer.discovery, asyncio.get_running_loop()
+        discovery = explorer.discovery
         assert 0 <= loop_clock_ms() - discovery.service_time_ms <= 1_000
         assert discovery.service_time_ms - discovery.horizon_ms == 24 * 3_600_000
-        assert discovery.service_time_ms - discovery.service_time_at_ms(loop.time() - 60) == 60_000
 
     run(story())
 

@@ -8,10 +8,15 @@ import msgspec
 import pytest
 
 from kcl_py.core.batch import RecordBatch
-from kcl_py.events import BatchDelivered, BatchDone, LeaseWasLost, RecordsMissing, ShardStopped
+from kcl_py.core.checkpoint import Checkpoint
+from kcl_py.errors import ServiceUnavailable
+from kcl_py.events import BatchDelivered, BatchDone, LeaseWasLost, MalformedAggregate, RecordsMissing, ShardStopped
 from kcl_py.interfaces import Page
-from kcl_py.local.faults import AnswerChanged, Fault
+from kcl_py.local.doors import loop_clock_ms
+from kcl_py.local.faults import AnswerChanged, Fault, Refused
 from kcl_py.processor import Checkpointer
+from kcl_py.runtime.data.batches import BATCH_RECORDS_MAX
+from kcl_py.runtime.data.ending import Ending
 from tests.core.kpl_aggregator import UserRecord, packed
 from tests.runtime.bench import SHARD_0, SHARD_1, BenchWorker, Recording, Site
 from tests.virtual_time import run
@@ -193,5 +198,188 @@ def test_it_is_let_go_of_at_once():
         assert site.payloads() == put
         await successor.drain()
         assert SHARD_0 in {shard for _, shard, _, _ in site.delivered}
+
+    run(story())
+
+
+# -- what may come at the very moment ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("is_stream_down", [False, True])
+def test_a_stop_that_is_heard_right_after_the_call_that_raised_is_no_lost_one(is_stream_down: bool):
+    calls: list[str] = []
+
+    class Interrupted(Recording):
+        async def process_records(self, records: RecordBatch, checkpointer: Checkpointer) -> None:
+            calls.append(self.context.shard_id)
+            if len(calls) == 5:
+                asyncio.get_running_loop().call_soon(stop)
+            raise ValueError
+
+    def stop() -> None:
+        (consumer,) = workers[0].data_plane._consumers.values()
+        consumer.stop(Ending.LET_GO)
+        if is_stream_down:
+            down = Refused(ServiceUnavailable("503"))
+            workers[0].stream.faults += [Fault(effect=down, operation="open"), Fault(effect=down, operation="read")]
+
+    workers: list[BenchWorker] = []
+
+    async def story() -> None:
+        site = Site()
+        site.put(1)
+        workers.append(BenchWorker(site, Interrupted))
+        await asyncio.sleep(15)
+        assert "shutdown_requested" in workers[0].calls
+        workers[0].stream.faults.clear()
+        await workers[0].drain()
+
+    run(story())
+
+
+def test_no_row_says_that_nothing_is_missed_while_a_batch_is_not_done():
+    class Slow(Failing):
+        async def process_records(self, records: RecordBatch, checkpointer: Checkpointer) -> None:
+            if Failing.fails:
+                await asyncio.sleep(3)  # the reader is at the tip meanwhile
+                asyncio.get_running_loop().now += 1.0  # type: ignore[attr-defined]  # a loop that is busy
+            await super().process_records(records, checkpointer)
+
+    async def story() -> None:
+        site = Site()
+        Failing.fails = False
+        site.put(1)
+        worker = BenchWorker(site, Slow)
+        await asyncio.sleep(8)
+        Failing.fails = True
+        site.put(1)
+        arrived_ms = loop_clock_ms()
+        for _ in range(1800):
+            await asyncio.sleep(1)
+            assert ((await site.row()).caught_up_at_ms or 0) <= arrived_ms
+        await worker.drain()
+
+    run(story())
+
+
+def test_no_row_says_so_in_the_midst_of_a_page():
+    class Halfway(Recording):
+        checkpointing = "manual"
+
+        async def process_records(self, records: RecordBatch, checkpointer: Checkpointer) -> None:
+            await checkpointer.checkpoint(records[-1])
+            await asyncio.sleep(60)
+
+    async def story() -> None:
+        site = Site()
+        site.put_data(packed([UserRecord("k", b"x") for _ in range(BATCH_RECORDS_MAX + 10)]))
+        worker = BenchWorker(site, Halfway)
+        await asyncio.sleep(50)
+        row = await site.row()
+        assert row.checkpoint.sub_sequence_number == BATCH_RECORDS_MAX - 1
+        assert row.caught_up_at_ms is None
+        await asyncio.sleep(100)
+        assert (await site.row()).caught_up_at_ms is not None
+        await worker.drain()
+
+    run(story())
+
+
+# -- manual checkpoints --------------------------------------------------------------------------------------------
+
+
+class Manual(Recording):
+    """Raises; keeps what it was given, for somebody else to finish."""
+
+    checkpointing = "manual"
+    given: ClassVar[list[tuple[RecordBatch, Checkpointer]]] = []
+
+    async def process_records(self, records: RecordBatch, checkpointer: Checkpointer) -> None:
+        Manual.given.append((records, checkpointer))
+        raise ValueError
+
+    async def shutdown_requested(self, checkpointer: Checkpointer) -> None:
+        await checkpointer.checkpoint()
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_what_is_finished_elsewhere_while_the_shard_stands_still_can_be_checkpointed(count: int):
+    async def story() -> None:
+        Manual.given.clear()
+        site = Site()
+        put = site.put(3, key="k")
+        worker = BenchWorker(site, Manual)
+        await asyncio.sleep(30)
+        records, checkpointer = Manual.given[-1]
+        await checkpointer.checkpoint(records[count - 1])
+        assert (await site.row()).checkpoint == Checkpoint.at(records[count - 1])
+        put += site.put(2, key="k")
+        worker.events.clear()
+        Manual.given.clear()
+        await asyncio.sleep(60)
+        assert [record.data.decode() for record in Manual.given[0][0]] == put[count:]
+        assert worker.seen(BatchDelivered)[0].attempt == (1 if count == 3 else 6), "another batch is another count"
+        await worker.drain()
+
+    run(story())
+
+
+@pytest.mark.parametrize("seconds", [2, 30])
+def test_a_checkpoint_on_the_way_out_covers_no_batch_that_raised(seconds: int):
+    async def story() -> None:
+        site = Site()
+        put = site.put(3)
+        worker = BenchWorker(site, Manual)
+        await asyncio.sleep(seconds)
+        await worker.drain()
+        assert not (await site.row()).checkpoint.is_number
+        successor = BenchWorker(site, worker_id="w2")
+        await asyncio.sleep(10)
+        assert site.payloads() == put
+        await successor.drain()
+
+    run(story())
+
+
+def test_a_batch_that_was_checkpointed_to_its_end_does_not_stand_still():
+    class Late(Recording):
+        checkpointing = "manual"
+
+        async def process_records(self, records: RecordBatch, checkpointer: Checkpointer) -> None:
+            await super().process_records(records, checkpointer)
+            if len(site_of[0].delivered) == 5:
+                await checkpointer.checkpoint(records[-1])
+            if len(site_of[0].delivered) <= 5:
+                raise ValueError
+            await checkpointer.checkpoint()
+
+    site_of: list[Site] = []
+
+    async def story() -> None:
+        site = Site()
+        site_of.append(site)
+        site.put(1)
+        worker = BenchWorker(site, Late)
+        await asyncio.sleep(20)
+        site.put(1)
+        await asyncio.sleep(10)
+        assert [event.attempt for event in worker.seen(BatchDelivered)] == [1, 2, 3, 4, 5, 1]
+        assert len(worker.seen(BatchDone)) == 2
+        await worker.drain()
+
+    run(story())
+
+
+def test_what_is_wrong_with_a_record_is_told_once_and_what_flows_is_counted_once():
+    async def story() -> None:
+        site = Site()
+        site.put_data(packed([UserRecord("k", b"x")])[:-1] + b"y")
+        worker = BenchWorker(site, Failing, checkpoint_interval_seconds=1.0)
+        await asyncio.sleep(600)
+        assert len(worker.seen(MalformedAggregate)) == 1
+        (consumer,) = worker.data_plane._consumers.values()
+        assert consumer._checkpointer is not None
+        assert consumer._checkpointer._size_bytes < 100
+        await worker.drain()
 
     run(story())

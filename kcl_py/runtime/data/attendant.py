@@ -13,6 +13,7 @@ import tenacity
 from kcl_py.events import ProcessorFailed, ShardStopped
 from kcl_py.retrying import jittered, retrying
 from kcl_py.runtime.data.pulse import Pulse
+from kcl_py.runtime.data.subscriber import REFUSED_SECONDS
 from kcl_py.runtime.data.user_code import NotBegun, ProcessorRaised, UserCode
 from kcl_py.runtime.data.workplace import Workplace
 
@@ -69,7 +70,7 @@ class Attendant:
                 except ProcessorRaised:
                     self._failures += 1
                     raise
-            self._failures = 0
+            self.begin_another()
 
         try:
             return await self._persist(attempt, self._retry_batch)
@@ -83,7 +84,14 @@ class Attendant:
 
     async def stand_still(self) -> None:
         """Wait until a batch that stands still is to be tried again, or a stop."""
-        await self._wait(self._place.sleep(self._place.config.retry_stopped_seconds))
+        config = self._place.config
+        # who subscribes again sooner is refused
+        seconds = max(config.retry_stopped_seconds, REFUSED_SECONDS if config.fan_out else 0.0)
+        await self._wait(self._place.sleep(seconds))
+
+    def begin_another(self) -> None:
+        """What comes next is another batch, and another count."""
+        self._failures = 0
 
     async def call_once(self, method: str, *arguments: object) -> None:
         """Call a method on the way out; if it raises, that is said and changes nothing."""

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Sequence
 from kcl_py.config import Config
 from kcl_py.core import aggregation
 from kcl_py.core.batch import RecordBatch
-from kcl_py.core.checkpoint import Checkpoint
+from kcl_py.core.checkpoint import TRIM_HORIZON, Checkpoint
 from kcl_py.core.lease import Lease
 from kcl_py.core.record import Record
-from kcl_py.events import ForeignRecordsDropped, MalformedAggregate
+from kcl_py.events import BatchDelivered, BatchDone, Event, ForeignRecordsDropped, MalformedAggregate
 from kcl_py.interfaces import Page
 from kcl_py.runtime.emitter import Emitter
 
@@ -29,6 +29,7 @@ class Batches:
     def __init__(self, lease: Lease, config: Config, emit: Emitter) -> None:
         self._lease = lease
         self.done = lease.checkpoint
+        self._told = dict.fromkeys((ForeignRecordsDropped, MalformedAggregate), TRIM_HORIZON)  # up to where
         self._stream = config.stream_name
         self._drops_foreign = config.foreign_user_records == "drop"
         self._emit = emit
@@ -68,7 +69,7 @@ class Batches:
         for chunk in chunks:
             foreign = [record for record in chunk if record.outside_hash_range]
             own = [record for record in chunk if not record.outside_hash_range] if foreign else chunk
-            if foreign:
+            if foreign and self._is_news(ForeignRecordsDropped, foreign[-1]):
                 first, last = str(Checkpoint.at(foreign[0])), str(Checkpoint.at(foreign[-1]))
                 self._emit(
                     ForeignRecordsDropped(shard_id=self._lease.key, first=first, last=last, records=len(foreign))
@@ -77,4 +78,38 @@ class Batches:
                 yield own
 
     def _report_malformed(self, record: Record, reason: str) -> None:
-        self._emit(MalformedAggregate(shard_id=self._lease.key, sequence_number=record.sequence_number, reason=reason))
+        if self._is_news(MalformedAggregate, record):
+            number = record.sequence_number
+            self._emit(MalformedAggregate(shard_id=self._lease.key, sequence_number=number, reason=reason))
+
+    def _is_news(self, kind: type[Event], record: Record) -> bool:
+        """False if it was told already: a shard that stood still reads again."""
+        last = Checkpoint.at(record)
+        is_news = last > self._told[kind]
+        if is_news:
+            self._told[kind] = last
+        return is_news
+
+
+def delivered(batch: RecordBatch, attempt: int, fencing_token: int) -> BatchDelivered:
+    """What is told when a batch is given to its processor."""
+    return BatchDelivered(
+        shard_id=batch.shard_id,
+        first=str(batch.first),
+        last=str(batch.last),
+        records=len(batch),
+        attempt=attempt,
+        fencing_token=fencing_token,
+    )
+
+
+def done(batch: RecordBatch, seconds: float) -> BatchDone:
+    """What is told when it has been processed."""
+    return BatchDone(
+        shard_id=batch.shard_id,
+        last=str(batch.last),
+        records=len(batch),
+        size_bytes=batch.size_bytes,
+        millis_behind_latest=batch.millis_behind_latest,
+        seconds=seconds,
+    )

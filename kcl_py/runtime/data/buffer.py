@@ -81,6 +81,11 @@ class PageBuffer:
         self._changed = asyncio.Event()
         self._is_closed = False
 
+    @property
+    def is_empty(self) -> bool:
+        """True if whatever was put was taken, and is done with."""
+        return not self._pages and not self._in_hand
+
     async def reserve(self) -> int:
         """Wait until a page may be fetched.
 
@@ -91,7 +96,7 @@ class PageBuffer:
             self._changed.clear()
             await self._changed.wait()
         reserved = self._expected_bytes
-        await self._budget.reserve(reserved, holds_nothing=lambda: not self._pages and not self._in_hand)
+        await self._budget.reserve(reserved, holds_nothing=lambda: self.is_empty)
         return reserved
 
     def put(self, page: Page, reserved: int) -> None:

@@ -61,8 +61,9 @@ class ShardCheckpointer:
 
     def delivering(self, batch: RecordBatch) -> None:
         """A batch is about to be delivered."""
+        if batch.last > self._watermark.reached:  # what is delivered again flows once
+            self._size_bytes += batch.size_bytes
         self._batch = self._watermark.delivered(batch)
-        self._size_bytes += batch.size_bytes
 
     def completed(self) -> None:
         """The batch in flight was processed. With manual checkpoints that alone finishes nothing."""
@@ -70,12 +71,16 @@ class ShardCheckpointer:
         if not self.is_manual:
             self._watermark.completed(self._batch)
 
-    def withdrawn(self) -> Checkpoint:
-        """The batch in flight stands still and is dropped, to be read again: after which record."""
+    def withdrawn(self) -> None:
+        """The batch in flight was in vain: what is not done of it is to be read and delivered again."""
         assert self._batch is not None
         self._watermark.withdrawn(self._batch)
         self._batch = None
         self._watermark.checkpointed(self.written)
+
+    @property
+    def delivered_to(self) -> Checkpoint:
+        """Behind it delivery goes on."""
         return self._watermark.delivered_to
 
     @property
@@ -130,7 +135,7 @@ class ShardCheckpointer:
     def _check(self, position: Checkpoint) -> None:
         if position < self.written:
             raise CheckpointError(f"{self._shard_id}: {position} is behind the last checkpoint, {self.written}")
-        allowed = self._watermark.delivered_to if self.is_manual else self._watermark.position
+        allowed = self._watermark.reached if self.is_manual else self._watermark.position
         if position > allowed:
             what = "delivered" if self.is_manual else "completed: process_records has not returned for it"
             raise CheckpointError(f"{self._shard_id}: {position} was not {what}; the last one that was is {allowed}")

@@ -9,9 +9,9 @@ from kcl_py.core.lease import Lease
 from kcl_py.core.position import ReadFrom
 from kcl_py.core.shard import ChildShard
 from kcl_py.errors import LeaseLost
-from kcl_py.events import BatchDelivered, BatchDone, CheckpointOverdue, ShardStarted
+from kcl_py.events import CheckpointOverdue, ShardStarted
 from kcl_py.runtime.data.attendant import Attendant, StandsStill
-from kcl_py.runtime.data.batches import Batches
+from kcl_py.runtime.data.batches import Batches, delivered, done
 from kcl_py.runtime.data.buffer import PageBuffer
 from kcl_py.runtime.data.checkpoint_timer import CheckpointTimer
 from kcl_py.runtime.data.checkpointer import ShardCheckpointer
@@ -156,8 +156,10 @@ class ShardConsumer:
         async with beside(work, name=f"checkpoint {self.shard_id}", on_end=self._note_end):
             while not await self._has_delivered_all(checkpointer):
                 self._buffer.release_all()
-                self._buffer = PageBuffer(self._place.budget)
                 await self._attendant.stand_still()
+                if self._ending is not None or self._failure is not None:
+                    return
+                self._start_again(checkpointer.delivered_to)
             self._buffer.release_all()
 
     async def _has_delivered_all(self, checkpointer: ShardCheckpointer) -> bool:
@@ -208,43 +210,39 @@ class ShardConsumer:
             rest = batch.after(checkpointer.written)
             if rest is None:
                 return None
-            self._emit(
-                BatchDelivered(
-                    shard_id=self.shard_id,
-                    first=str(rest.first),
-                    last=str(rest.last),
-                    records=len(rest),
-                    attempt=attempt,
-                    fencing_token=self.fencing_token,
-                )
-            )
+            self._emit(delivered(rest, attempt, self.fencing_token))
             return rest, checkpointer
 
         try:
             is_done = await self._attendant.call_with("process_records", rest_of_it)
         except StandsStill:
-            self._start_again_at(batch, checkpointer.withdrawn())
-            raise
+            if batch.after(checkpointer.written) is not None:
+                self._stand_still(batch, checkpointer)
+                raise
+            self._attendant.begin_another()
+            is_done = True
         if not is_done:
+            checkpointer.withdrawn()  # what shutdown_requested may checkpoint ends before it
             return
         checkpointer.completed()
         self.has_progressed = True
-        self._emit(
-            BatchDone(
-                shard_id=self.shard_id,
-                last=str(batch.last),
-                records=len(batch),
-                size_bytes=batch.size_bytes,
-                millis_behind_latest=batch.millis_behind_latest,
-                seconds=self._place.clock() - began,
-            )
-        )
+        self._emit(done(batch, self._place.clock() - began))
 
-    def _start_again_at(self, batch: RecordBatch, done: Checkpoint) -> None:
-        rest = batch.after(done)
-        first = done.sequence_number if rest is None else rest.first.sequence_number
-        self._start = Start(self.shard_id, ReadFrom("AT_SEQUENCE_NUMBER", first), may_have_gap=True, done=str(done))
-        self._batches.done = done
+    def _stand_still(self, batch: RecordBatch, checkpointer: ShardCheckpointer) -> None:
+        self._reader = None  # at once: whatever tip it has seen, a record before it is not done
+        checkpointer.withdrawn()
+        rest = batch.after(checkpointer.delivered_to)
+        self._stood = (batch.first if rest is None else rest.first, batch.last)
+
+    def _start_again(self, after: Checkpoint) -> None:
+        """Read again, behind what is done: with manual checkpoints that may be more than when the shard stood still."""
+        first, last = self._stood
+        if after >= last:
+            self._attendant.begin_another()
+        number = max(first, after).sequence_number
+        self._start = Start(self.shard_id, ReadFrom("AT_SEQUENCE_NUMBER", number), may_have_gap=True, done=str(after))
+        self._batches.done = after
+        self._buffer = PageBuffer(self._place.budget)
 
     async def _end_shard(self, checkpointer: ShardCheckpointer) -> bool:
         """True once SHARD_END is durable. To know the children can take minutes, for which a stop does not wait."""
@@ -273,10 +271,12 @@ class ShardConsumer:
     # -- checkpoints ------------------------------------------------------------------------------------------------
 
     async def _write_on_time(self, checkpointer: ShardCheckpointer) -> None:
-        timer = CheckpointTimer(
-            checkpointer, lambda: self._reader.tip_seen_at if self._reader else None, self._line, self._place
-        )
+        timer = CheckpointTimer(checkpointer, self._tip_seen_at, self._line, self._place)
         await self._or_lose(timer.run())
+
+    def _tip_seen_at(self) -> float | None:
+        """When the shard was at its tip, if all that was read is done with."""
+        return self._reader.tip_seen_at if self._reader is not None and self._buffer.is_empty else None
 
     async def _has_room(self, checkpointer: ShardCheckpointer) -> bool:
         """Wait until few enough records are delivered and not checkpointed (law S8); False if the consumer stops."""

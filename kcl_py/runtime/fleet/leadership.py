@@ -23,7 +23,7 @@ RENEWALS_PER_FAILOVER = 3
 _UNSETTLED_MAX = 16  # renewals whose answer was lost, and that may land late
 QUICK_ATTEMPTS = 4  # at a lock that is throttled, as a beat has them: what leads comes before what is planned
 _STANDBY_SECONDS = 0.5  # in which most standbys have taken a lock that became free
-_PATIENCE_SECONDS_MIN = 2.5  # for a standby whose call has to be made again
+_PATIENCE_SECONDS_MIN = 5.0  # for a standby whose call takes as long as one may, or has to be made again
 
 
 class Leadership:
@@ -56,7 +56,8 @@ class Leadership:
         self._is_odd_told = False
         self._quickly = retrying(Throttled, pause=jittered(0.1, 0.4), attempts_max=QUICK_ATTEMPTS, sleep=sleep)
         self._term = 0  # counts the sessions under which we may have led
-        self._patience_seconds = max(_PATIENCE_SECONDS_MIN, failover_seconds / 3) * rng.uniform(0.6, 1.0)
+        patience = max(min(_PATIENCE_SECONDS_MIN, failover_seconds), failover_seconds / 3)
+        self._patience_seconds = patience * rng.uniform(0.9, 1.0)
 
     @property
     def is_leader(self) -> bool:

@@ -129,7 +129,7 @@ class Tenure:
         self.is_looking = True
         try:
             if not await self._held.look(is_patient=is_patient):
-                await self._change(lambda row: row.bound(self._desk.discovery.binding))
+                await self._change(self._desk.discovery.bound)
         except LeaseLost as lost:
             self.lose(str(lost))
         else:
@@ -184,7 +184,7 @@ class Tenure:
             case PrepareCheckpoint():
                 await self._change(lambda row: row.prepared(matter.position, matter.state))
             case NoteCaughtUp(at):
-                at_ms = discovery.service_time_at_ms(at)
+                at_ms = discovery.service_time_ms - int((self._desk.clock() - at) * 1000)
                 await self._change(lambda row: row.caught_up(at_ms))
             case ConfirmEnd():
                 return await discovery.confirm_end(self.lease, lambda: self.is_over)

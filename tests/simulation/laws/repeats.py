@@ -11,6 +11,7 @@ from kcl_py.events import (
     EventLoopBlocked,
     LeaseHandedOver,
     LeasePickedUp,
+    SessionLost,
     ShardStalled,
 )
 from tests.simulation.facts import (
@@ -119,7 +120,7 @@ def none_when_asked(history: History) -> Judgement:
         elif isinstance(what, RowWritten):
             if _is_passed_on(history, entry, what):
                 clean.pop(what.key, None)
-                if orderly.is_in_order(entry, what.key):
+                if orderly.is_in_order(entry, what.key) and _giver(what) not in orderly.lost:
                     clean[what.key] = _PassedOn(entry, orderly.tokens.get((entry.worker, what.key)))
         elif isinstance(what, Delivered):
             of_shard = delivered[what.shard_id]
@@ -140,13 +141,14 @@ def none_when_asked(history: History) -> Judgement:
 class _Orderly:
     """Whether a worker that passes a shard on does so in order."""
 
-    TOLD = (BatchDelivered, BatchDone, LeasePickedUp, Leaving, Failed, EventLoopBlocked, ShardStalled)
+    TOLD = (BatchDelivered, BatchDone, LeasePickedUp, Leaving, Failed, EventLoopBlocked, SessionLost, ShardStalled)
 
     def __init__(self, history: History) -> None:
         self._history = history
         self._in_flight: set[tuple[str, str]] = set()  # worker and shard: a batch is, or has raised
         self._leaving_since: dict[str, float] = {}
         self._disturbed: set[str] = set()
+        self.lost: set[str] = set()  # sessions that ended before they let go
         self.tokens: dict[tuple[str, str], int] = {}  # of the newest epoch of a shard at a worker
 
     def heard(self, entry: Entry) -> None:
@@ -162,6 +164,8 @@ class _Orderly:
                 self._leaving_since[entry.worker] = entry.at
             case Failed() | EventLoopBlocked():
                 self._disturbed.add(entry.worker)
+            case SessionLost(session=session):
+                self.lost.add(session)
 
     def is_in_order(self, entry: Entry, shard_id: str) -> bool:
         history, worker = self._history, entry.worker
@@ -182,5 +186,9 @@ class _Orderly:
 def _is_passed_on(history: History, entry: Entry, write: RowWritten) -> bool:
     if write.stood is None or write.stands is None or write.stands.is_finished or write.stood.held_by is None:
         return False
-    giver = write.stood.effective_owner
+    giver = _giver(write)
     return write.stands.effective_owner != giver and history.worker_of(giver) == entry.worker
+
+
+def _giver(write: RowWritten) -> str | None:
+    return None if write.stood is None else write.stood.effective_owner

@@ -15,8 +15,8 @@ CATALOGUE = (
     by_law(
         "what raised counts as done",
         "kcl_py.runtime.data.shard_consumer:ShardConsumer._process",
-        "            self._start_again_at(batch, checkpointer.withdrawn())\n            raise\n",
-        "            is_done = True\n",
+        "                self._stand_still(batch, checkpointer)\n                raise\n",
+        "                pass\n",
         "failing",
         "complete",
         "errors_show",
@@ -114,7 +114,7 @@ CATALOGUE = (
         "mended",
         "complete",
         "in_order",
-        "written_on_time",
+        "no_skip",
     ),
     by_law(
         "a trimmed shard is not told of",
@@ -128,8 +128,8 @@ CATALOGUE = (
     by_law(
         "a checkpoint before its records are done",
         "kcl_py.runtime.data.checkpointer:ShardCheckpointer.delivering",
-        "self._size_bytes += batch.size_bytes",
-        "self._size_bytes += batch.size_bytes; self._watermark.completed(self._batch)",
+        "self._batch = self._watermark.delivered(batch)",
+        "self._batch = self._watermark.delivered(batch); self._watermark.completed(self._batch)",
         "slow_hand_off",
         "no_skip",
         "written_on_time",
@@ -209,7 +209,7 @@ CATALOGUE = (
     by_law(
         "a stopped shard is let go of for good",
         "kcl_py.runtime.data.attendant:Attendant.stand_still",
-        "self._place.config.retry_stopped_seconds",
+        "config.retry_stopped_seconds",
         "1e9",
         "mended",
         "complete",
@@ -217,9 +217,9 @@ CATALOGUE = (
     ),
     by_law(
         "what stood still is read again behind its batch",
-        "kcl_py.runtime.data.shard_consumer:ShardConsumer._start_again_at",
-        "self._batches.done = done",
-        "self._batches.done = batch.last",
+        "kcl_py.runtime.data.shard_consumer:ShardConsumer._start_again",
+        "self._batches.done = after",
+        "self._batches.done = last",
         "mended",
         "complete",
         "in_order",
@@ -228,8 +228,8 @@ CATALOGUE = (
     by_law(
         "what stands still keeps its pages",
         "kcl_py.runtime.data.shard_consumer:ShardConsumer._read_and_deliver",
-        "                self._buffer.release_all()\n                self._buffer = PageBuffer(self._place.budget)\n",
-        "",
+        "self._buffer.release_all()\n                await self._attendant.stand_still()",
+        "await self._attendant.stand_still()\n                self._buffer.release_all()",
         "most_shards_fail",
         "others_go_on",
     ),

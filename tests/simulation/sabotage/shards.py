@@ -161,7 +161,7 @@ CATALOGUE = (
     by_law(
         "the tokens of a row that is made again begin at zero",
         "kcl_py.runtime.discovery:Discovery._made_again",
-        "self.service_time_ms * 1000",
+        "self._counter_now",
         "0",
         "erased_again",
         "tokens_grow",
@@ -169,7 +169,7 @@ CATALOGUE = (
     by_law(
         "a row that is made again does not outrun a holder's leap",
         "kcl_py.runtime.discovery:Discovery._made_again",
-        "self.service_time_ms * 1000",
+        "self._counter_now",
         "self.service_time_ms",
         "erased_again",
         "tokens_grow",
