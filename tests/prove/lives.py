@@ -13,7 +13,7 @@ import msgspec
 
 from kcl_py.events import LeaseHandedOver, LeasePickedUp
 from tests.simulation.hours import Hours, hours_of
-from tests.simulation.laws.history import History
+from tests.simulation.laws.history import History, worker_of
 from tests.simulation.laws.liveness import takeovers
 from tests.simulation.laws.repeats import repeats_by_epoch
 from tests.simulation.life import Life, Scale
@@ -125,13 +125,15 @@ def live_all(wanted: Iterator[Wanted], until: float | None = None) -> Iterator[t
 
 
 def _hand_overs(history: History) -> Iterator[float]:
-    """How long the shards took that were handed over in order while all doors worked and nobody came or went."""
-    given: dict[str, float] = {}
+    """How long the shards took that were handed over in order while all doors worked and nobody came or went, and that
+    were picked up by whom they were meant for: another one takes over from a receiver that is gone.
+    """
+    given: dict[str, tuple[float, str]] = {}
     for entry, what in history.log.of(LeaseHandedOver, LeasePickedUp):
         if isinstance(what, LeaseHandedOver):
-            given[what.shard_id] = entry.at
+            given[what.shard_id] = entry.at, worker_of(what.to)
             continue
-        at = given.pop(what.shard_id, entry.at + 1)
+        at, receiver = given.pop(what.shard_id, (entry.at + 1, ""))
         is_calm = history.is_calm(at - 1, entry.at) and not history.circumstances.upsets_between(at - 1, entry.at)
-        if at <= entry.at and is_calm:
+        if at <= entry.at and is_calm and receiver == entry.worker:
             yield entry.at - at
