@@ -194,20 +194,16 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError(f"{self.key}: no hand-off is open")
         return self._to(owner=self.checkpoint_owner, checkpoint_owner=None)
 
-    def bound(self, binding: Binding, counter_min: int = 0) -> "Change":
+    def bound(self, binding: Binding, counter_min: int | None = None) -> "Change":
         """Adopt a row that belongs to nobody yet, or to a table that was restored with the operator's consent.
 
-        A restored counter lies in the past. It leaps, so that no fencing token is given twice.
-
-        Args:
-            binding: what it is to belong to.
-            counter_min: to leap to at least, because the row may have been made again since the backup.
+        A restored counter lies in the past. It leaps, to `counter_min` at least, so that no fencing token is given twice.
         """
         table_ids = {None if bound is None else bound.table_id for bound in (self.binding, binding)} - {None}
         change = self._to(binding=binding)
         if len(table_ids) < 2:
             return change
-        counter = max(self.counter + RESTORED_COUNTER_STEP, counter_min)
+        counter = max(self.counter + RESTORED_COUNTER_STEP, counter_min or self.counter)
         return Change(self, msgspec.structs.replace(change.after, counter=counter))
 
     def taken_over(self, binding: Binding) -> "Change":
