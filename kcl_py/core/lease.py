@@ -197,7 +197,7 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     def bound(self, binding: Binding, counter_min: int | None = None) -> "Change":
         """Adopt a row that belongs to nobody yet, or to a table that was restored with the operator's consent.
 
-        A restored counter lies in the past. It leaps, to `counter_min` at least, so that no fencing token is given twice.
+        A restored counter lies in the past. It leaps, to `counter_min` at least, so that tokens grow.
         """
         table_ids = {None if bound is None else bound.table_id for bound in (self.binding, binding)} - {None}
         change = self._to(binding=binding)
