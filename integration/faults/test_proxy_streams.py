@@ -70,9 +70,13 @@ def test_events_pass_as_they_come_and_each_is_known_by_its_shard(subscribed: Sub
     for number in range(3):
         subscribed.put(b"%d" % number)
         assert next(records) == b"%d" % number
-    pieces = subscribed.proxy.requests(EVENT, place="shardId-000000000000")
-    assert [piece.status for piece in pieces] == [200] * 4, "its first word, and three events"
+    # what was passed on is noted after it was passed on
+    eventually(lambda: statuses(subscribed) == [200] * 4, "its first word, and three events", of=subscribed.proxy)
     assert len(subscribed.proxy.requests("SubscribeToShard")) == 1
+
+
+def statuses(subscribed: Subscribed) -> list[int | None]:
+    return [piece.status for piece in subscribed.proxy.requests(EVENT, place="shardId-000000000000")]
 
 
 @pytest.mark.parametrize("effect", [effects.tear, effects.drop, effects.reset])
