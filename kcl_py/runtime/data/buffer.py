@@ -22,7 +22,7 @@ class ByteBudget:
     """What all shards of one worker may hold together, bytes.
 
     Room is reserved before a page is fetched, in the order of asking. A shard that holds nothing may fetch one page
-    beyond the budget as long as nobody else has, so that shards which stand still with full hands do not starve it.
+    beyond the budget as long as nobody else has, so that shards whose calls hang with full hands do not starve it.
     """
 
     def __init__(self, bytes_max: int) -> None:

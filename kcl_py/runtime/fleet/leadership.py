@@ -1,8 +1,9 @@
 """The leader lock, as this worker takes, renews and loses it (fleet.md, section 4).
 
 The lock is polled about once a second by everybody, so the version's silence is known without asking twice. A standby
-takes a silent lock as soon as its own duration is over; the others leave it a third of the failover time, unless the
-standby is known to be dead too. Whoever of them takes it has yet to watch all workers for a failover time.
+takes a silent lock as soon as its own duration is over; the others leave it a third of the failover time, or five
+seconds, unless the standby is known to be dead too. Whoever of them takes it has yet to watch all workers, for a
+failover time.
 """
 
 import asyncio
