@@ -212,7 +212,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             form=DURATION,
             minimum=1,
             maximum=86_400,
-            reason="How often a stopped shard is tried again; it keeps its lease and skips nothing.",
+            reason="How often a stopped shard is tried again; it keeps its lease and skips nothing. At least 5.5s with "
+            "fan-out.",
         ),
     ] = 60.0
     stall_timeout_seconds: Annotated[

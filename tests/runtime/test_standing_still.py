@@ -10,13 +10,23 @@ import pytest
 from kcl_py.core.batch import RecordBatch
 from kcl_py.core.checkpoint import Checkpoint
 from kcl_py.errors import ServiceUnavailable
-from kcl_py.events import BatchDelivered, BatchDone, LeaseWasLost, MalformedAggregate, RecordsMissing, ShardStopped
+from kcl_py.events import (
+    BatchDelivered,
+    BatchDone,
+    LeaseWasLost,
+    MalformedAggregate,
+    ProcessorFailed,
+    RecordsMissing,
+    ServiceTrouble,
+    ShardStopped,
+)
 from kcl_py.interfaces import Page
 from kcl_py.local.doors import loop_clock_ms
 from kcl_py.local.faults import AnswerChanged, Fault, Refused
 from kcl_py.processor import Checkpointer
 from kcl_py.runtime.data.batches import BATCH_RECORDS_MAX
 from kcl_py.runtime.data.ending import Ending
+from kcl_py.runtime.data.subscriber import REFUSED_SECONDS
 from tests.core.kpl_aggregator import UserRecord, packed
 from tests.runtime.bench import SHARD_0, SHARD_1, BenchWorker, Recording, Site
 from tests.virtual_time import run
@@ -156,6 +166,24 @@ def test_what_left_the_streams_retention_meanwhile_is_told():
         assert missing.after == worker.seen(BatchDone)[0].last, "nothing behind it was done"
         assert missing.before == worker.seen(BatchDelivered)[-1].first.partition("/")[0]
         assert site.payloads() == put[2:]
+        await worker.drain()
+
+    run(story())
+
+
+def test_who_is_pushed_to_stands_still_as_long_as_a_new_subscription_is_refused_and_says_so():
+    async def story() -> None:
+        site = Site()
+        put = site.put(1)
+        worker = BenchWorker(site, Failing, retry_stopped_seconds=1.0, fan_out=True, fan_out_fallback=False)
+        await asyncio.sleep(60)
+        (stopped,) = worker.seen(ShardStopped)
+        assert stopped.tried_again_every_seconds == REFUSED_SECONDS
+        assert {failed.retry_in_seconds for failed in worker.seen(ProcessorFailed) if failed.is_stopped} == {5.5}
+        assert not worker.seen(ServiceTrouble)
+        Failing.fails = False
+        await asyncio.sleep(6)
+        assert site.payloads() == put
         await worker.drain()
 
     run(story())

@@ -32,6 +32,8 @@ class Attendant:
         self._place = place
         self._pulse = pulse
         self._quick_pause = jittered(_FIRST_PAUSE_SECONDS, place.config.retry_backoff_max_seconds)
+        # who subscribes again sooner is refused
+        self._stopped_pause = max(place.config.retry_stopped_seconds, REFUSED_SECONDS if place.config.fan_out else 0.0)
         self._stopping = asyncio.Event()
         # made once, because that costs more than most calls
         self._retry = self._retrying(self._tell, self._stopping.is_set)
@@ -76,7 +78,7 @@ class Attendant:
             return await self._persist(attempt, self._retry_batch)
         except ProcessorRaised as error:
             is_stopping = self._stopping.is_set()
-            self._tell(error, self._failures, 0.0 if is_stopping else self._place.config.retry_stopped_seconds)
+            self._tell(error, self._failures, 0.0 if is_stopping else self._stopped_pause)
             if is_stopping:
                 return False
             self._retry_batch = self._retrying_a_batch()  # the old one remembers the error, which knows the batch
@@ -84,10 +86,7 @@ class Attendant:
 
     async def stand_still(self) -> None:
         """Wait until a batch that stands still is to be tried again, or a stop."""
-        config = self._place.config
-        # who subscribes again sooner is refused
-        seconds = max(config.retry_stopped_seconds, REFUSED_SECONDS if config.fan_out else 0.0)
-        await self._wait(self._place.sleep(seconds))
+        await self._wait(self._place.sleep(self._stopped_pause))
 
     def begin_another(self) -> None:
         """What comes next is another batch, and another count."""
@@ -156,8 +155,8 @@ class Attendant:
         return self._place.deadline.is_ahead
 
     def _pause(self, attempts: int) -> float:
-        config = self._place.config
-        return self._quick_pause(attempts) if attempts < config.retry_attempts else config.retry_stopped_seconds
+        is_quick = attempts < self._place.config.retry_attempts
+        return self._quick_pause(attempts) if is_quick else self._stopped_pause
 
     def _tell(self, error: BaseException, attempt: int, pause_seconds: float) -> None:
         assert isinstance(error, ProcessorRaised)
@@ -177,7 +176,7 @@ class Attendant:
                 ShardStopped(
                     shard_id=self._shard_id,
                     method=error.method,
-                    tried_again_every_seconds=self._place.config.retry_stopped_seconds,
+                    tried_again_every_seconds=self._stopped_pause,
                 )
             )
 

@@ -209,7 +209,7 @@ CATALOGUE = (
     by_law(
         "a stopped shard is let go of for good",
         "kcl_py.runtime.data.attendant:Attendant.stand_still",
-        "config.retry_stopped_seconds",
+        "self._stopped_pause",
         "1e9",
         "mended",
         "complete",
