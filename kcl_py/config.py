@@ -212,8 +212,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             form=DURATION,
             minimum=1,
             maximum=86_400,
-            reason="How often a stopped shard is tried again; it keeps its lease and skips nothing. At least 5.5s with "
-            "fan-out.",
+            reason="How often a stopped shard, which skips nothing, is tried again; with fan-out 5.5s at the least.",
         ),
     ] = 60.0
     stall_timeout_seconds: Annotated[

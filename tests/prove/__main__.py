@@ -15,8 +15,8 @@ PER_ROUND: Mapping[Scale, int] = {"hour": 3, "fan-out hour": 1, "small": 6, "fan
 FIXED: Mapping[Scale, Iterable[int]] = {
     "hour": range(76),
     "fan-out hour": range(12),
-    "small": range(60, 66),
-    "fan-out": range(60, 66),
+    "small": range(30, 60),
+    "fan-out": range(12, 24),
 }
 HOURS_MIN = 80.0  # of busy fleets, in the fixed part
 

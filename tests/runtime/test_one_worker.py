@@ -424,7 +424,7 @@ def test_an_idle_stream_older_than_retention_is_neither_replayed_nor_a_gap():
         site = Site()
         first = BenchWorker(site, idle_read_interval_seconds=120, checkpoint_interval_seconds=60, failover_seconds=200)
         site.put(10)
-        await asyncio.sleep(30 * 3600)
+        await asyncio.sleep(25 * 3600)
         await first.drain()
         await asyncio.sleep(60)
         second = BenchWorker(site, worker_id="w2")

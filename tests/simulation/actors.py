@@ -45,9 +45,9 @@ class SeededOrder:
 
     def append(self, handle: asyncio.Handle) -> None:
         actor = self.actor_of(handle)
-        actor.ready.append(handle)
-        if len(actor.ready) == 1 and not actor.is_held:
+        if not actor.ready and not actor.is_held:
             self._able.append(actor)
+        actor.ready.append(handle)
 
     def popleft(self) -> asyncio.Handle | None:
         able = self._able

@@ -10,16 +10,18 @@ from tests.simulation.verdict import lived, verdict_on_life
 
 SEEDS = range(60)
 FAN_OUT_SEEDS = range(24)
+LIVED = 30  # here; `python -m tests.prove --fixed` lives more of them, and for hours
+FAN_OUT_LIVED = 12
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", SEEDS[:LIVED])
 def test_every_law_holds_whatever_goes_wrong(seed):
     life = Life.of(seed)
     verdict = verdict_on_life(life, lived(life))
     assert not verdict, verdict
 
 
-@pytest.mark.parametrize("seed", FAN_OUT_SEEDS)
+@pytest.mark.parametrize("seed", FAN_OUT_SEEDS[:FAN_OUT_LIVED])
 def test_every_law_holds_for_fleets_that_read_by_enhanced_fan_out(seed):
     life = Life.of(seed, "fan-out")
     verdict = verdict_on_life(life, lived(life))
