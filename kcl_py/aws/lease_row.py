@@ -50,6 +50,7 @@ from kcl_py.core.shard import HASH_KEY_MAX, HashRange
 _SEQUENCE_DIGITS_MAX = 129  # the service's pattern for sequence numbers: 0|([1-9]\d{0,128})
 _THROUGHPUT_KBPS_MAX = 1e15  # what a row said goes on in what we say, and a number has 38 digits
 _HASH_KEY = re.compile(r"[0-9]{1,39}")
+_SHARD_ID = re.compile(r"[a-zA-Z0-9_.-]{1,128}", re.ASCII)  # the API reference's pattern; the service refuses others
 
 
 def lease_attributes(lease: Lease) -> dict[str, AttributeValue]:
@@ -109,7 +110,7 @@ def lease_of(item: Attributes) -> Lease:
     if checkpoint is None:
         raise RowError(f"{CHECKPOINT} is missing")
     return Lease(
-        key=required(KEY, text_in(item, KEY)),
+        key=_shard_id(item),
         owner=text_in(item, OWNER),
         checkpoint_owner=text_in(item, CHECKPOINT_OWNER),
         counter=required(COUNTER, integer_in(item, COUNTER)),
@@ -126,6 +127,13 @@ def lease_of(item: Attributes) -> Lease:
         binding=_binding(item),
         throughput_kbps=_throughput(item),
     )
+
+
+def _shard_id(item: Attributes) -> str:
+    key = required(KEY, text_in(item, KEY))
+    if not _SHARD_ID.fullmatch(key):
+        raise RowError(f"{KEY} is no shard id")
+    return key
 
 
 def _checkpoint(item: Attributes, name: str, sub_name: str) -> Checkpoint | None:

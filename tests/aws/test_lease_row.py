@@ -269,7 +269,7 @@ hash_keys = st.integers(0, HASH_KEY_MAX)
 shard_ids = st.frozensets(texts, max_size=3).map(sorted).map(tuple)
 leases = st.builds(
     Lease,
-    key=texts,
+    key=st.from_regex(r"[a-zA-Z0-9_.-]{1,128}", fullmatch=True),
     owner=st.none() | texts,
     checkpoint_owner=st.none() | texts,
     counter=counts,

@@ -83,6 +83,13 @@ class TestAHostileItem:
             OddRow("shardId-2", "leaseCounter is 'x', not a whole number from 0 to 2**63 - 1"),
         )
 
+    @pytest.mark.parametrize("key", ["\x1b[2J", "shardId-1\n", "1:orders:2:shardId-1", "shardId-\u0661", "", "s" * 129])
+    def test_whose_key_no_shard_can_have_is_odd(self, key: str) -> None:
+        """The service would refuse to be asked about it, which is no fault of the stream's and would end the reader."""
+        snapshot = table_items.snapshot_of([ITEM, ITEM | {"leaseKey": {"S": key}}], ())
+        assert snapshot.odd_rows == (OddRow(key, "leaseKey is no shard id"),)
+        assert snapshot.leases == (LEASE,)
+
 
 class TestAnItemThatIsNoLease:
     @pytest.mark.parametrize(

@@ -191,6 +191,7 @@ def of_others(item: Item) -> bool:
 @example([LEASE | {"leaseKey": {"S": SHARD_1}, "leaseCounter": {"N": str(2**63 - 1)}}], False)
 @example([LEASE | {"leaseKey": {"S": SHARD_1}, "ownerSwitchesSinceCheckpoint": {"N": "9" * 38}}], False)
 @example([LEASE | {"throughputKBps": {"N": "1E308"}}, {"leaseKey": {"S": SHARD_1}}], False)
+@example([LEASE | {"leaseKey": {"S": "shardId-000000000001\n"}, "checkpoint": {"S": "TRIM_HORIZON"}}], False)
 @example([LEASE, SESSION | {"entityType": {"S": "LEASE"}}], True)
 @example([LEASE | {"parentShardId": {"SS": [LEASE["leaseKey"]["S"]]}}], False)
 @example([SESSION | {"kclPyLeasesMax": {"N": "9" * 38}, "kclPyBeat": {"N": "9" * 38}}], False)
