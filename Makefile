@@ -3,27 +3,28 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test suite lives prove bench lint lock clean install
+.PHONY: demo test suite lives tools prove bench lint lock clean install
 .DEFAULT_GOAL := test
+MAKEFLAGS += --jobs=2
 
 demo: $(VENV)/.installed
 	@$(BIN)/kcl-py demo
 
-test: $(VENV)/.installed
-	@$(BIN)/python integration/provision.py
-	@$(MAKE) --no-print-directory -j 2 suite lives
+test: suite lives
 
-suite:
+suite: tools
 	@$(BIN)/python -m pytest -n 3 --dist worksteal
 
 # Virtual time can wait: the lives take what the suite leaves of the processor, and all of it when the suite is done.
-lives:
+lives: tools
 	@nice -n 19 $(BIN)/python -m tests.prove --fixed
+
+tools: $(VENV)/.installed
+	@$(BIN)/python integration/provision.py
 
 # Everything that is to be believed of kcl_py: the suite, the long searches, and random lives for so many minutes.
 MINUTES ?= 30
-prove: $(VENV)/.installed
-	@$(BIN)/python integration/provision.py
+prove: tools
 	@$(BIN)/python -m tests.prove --minutes $(MINUTES)
 
 # CPU per record beside other consumers, as docs/performance.md has it; OPTIONS=--write puts the tables there. Needs a C

@@ -16,8 +16,10 @@ async def in_parallel(works: Iterable[Coroutine[Any, Any, None]], *, at_once: in
     Raises:
         ExceptionGroup: whatever failed, once all have ended.
     """
-    limit = asyncio.Semaphore(at_once)
     todo = tuple(works)
+    if not todo:  # as nearly always: most rounds find that there is nothing to do
+        return
+    limit = asyncio.Semaphore(at_once)
 
     async def do(work: Coroutine[Any, Any, None]) -> None:
         async with limit:
