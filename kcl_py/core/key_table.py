@@ -21,44 +21,42 @@ _AT_ONCE_MAX = 256  # so that a look ahead costs little where the keys turn out 
 
 
 class KeyHashes:
-    """Tells which partition keys are outside a shard; remembers hashes, because keys come again and again.
+    """Tells which partition keys are outside a shard; remembers those inside, because keys come again and again.
 
-    What is remembered is bounded and is forgotten all at once when it is full.
+    What is remembered is bounded, for all shards together, and is forgotten all at once when it is full.
     """
 
     def __init__(self) -> None:
-        self._hashes: dict[str, bytes] = {}
+        self._inside: dict[HashRange, set[str]] = {}
         self._characters = 0
 
     @property
     def remembered(self) -> int:
         """How many keys are."""
-        return len(self._hashes)
+        return sum(map(len, self._inside.values()))
 
     def outside(self, keys: Sequence[str], hash_range: HashRange | None) -> Set[str]:
         """Those of the keys whose hash is not in the range; none if it is unknown."""
         if hash_range is None or hash_range == EVERY_HASH_KEY:
             return frozenset()
+        inside: set[str] = self._inside.get(hash_range, set())
+        if inside.issuperset(keys):
+            return frozenset()
         first, last = hash_range.start.to_bytes(16, "big"), hash_range.end.to_bytes(16, "big")
-        hashes = self._of(keys)
-        return {key for key in keys if not first <= hashes[key] <= last}
+        new = [key for key in keys if key not in inside]
+        hashes = [md5(key.encode(), usedforsecurity=False).digest() for key in new]
+        outside = {key for key, hashed in zip(new, hashes, strict=True) if not first <= hashed <= last}
+        self._remember({key for key in new if key not in outside}, hash_range)
+        return outside
 
-    def _of(self, keys: Sequence[str]) -> dict[str, bytes]:
-        """The hashes of these keys and maybe of others."""
-        hashes = self._hashes
-        new = [key for key in keys if key not in hashes]
-        if not new:
-            return hashes
-        characters = sum(map(len, new))
-        if len(hashes) + len(new) > KEYS_REMEMBERED_MAX or self._characters + characters > CHARACTERS_REMEMBERED_MAX:
-            # not cleared: another thread may be reading what was remembered
-            hashes, new, characters = {}, list(keys), sum(map(len, keys))
-            is_too_much = len(new) > KEYS_REMEMBERED_MAX or characters > CHARACTERS_REMEMBERED_MAX
-            self._hashes, self._characters = ({}, 0) if is_too_much else (hashes, 0)
-        hashes.update(zip(new, [md5(key.encode(), usedforsecurity=False).digest() for key in new], strict=True))
-        if hashes is self._hashes:
-            self._characters += characters
-        return hashes
+    def _remember(self, keys: set[str], hash_range: HashRange) -> None:
+        characters = sum(map(len, keys))
+        known, all_characters = self.remembered, self._characters + characters
+        if known + len(keys) > KEYS_REMEMBERED_MAX or all_characters > CHARACTERS_REMEMBERED_MAX:
+            self._inside, all_characters = {}, characters  # not cleared: another thread may be reading it
+        if len(keys) <= KEYS_REMEMBERED_MAX and characters <= CHARACTERS_REMEMBERED_MAX:
+            self._inside.setdefault(hash_range, set()).update(keys)
+            self._characters = all_characters
 
 
 def short_keys(blob: bytes, at: int, end: int) -> tuple[list[str], int]:

@@ -9,7 +9,7 @@ Moment = Annotated[float, Meta(ge=0.0, le=253_402_300_799.0)]
 """Seconds since the epoch, up to the last that a datetime holds. Decoding checks it; making a record does not."""
 
 
-class Record(Struct, frozen=True, gc=False, kw_only=True):
+class Record(Struct, frozen=True, gc=False):
     """One user record. A KPL aggregate yields many, which share a sequence number and differ in `sub_sequence_number`.
 
     Decoded straight from what the service sends, so that no record is ever copied: the first four have the names of the

@@ -5,8 +5,8 @@ believed that was not looked at; a user record of another shape ends the run, an
 """
 
 import struct
-from collections.abc import Sequence
-from itertools import count
+from collections.abc import Iterable, Sequence
+from itertools import count, repeat
 from struct import Struct
 
 from kcl_py.core.record import Record
@@ -17,6 +17,7 @@ SHORT = 0x4000
 
 _ALIKE_MIN = 8  # fewer are read sooner one by one
 _ALIKE_MAX = 512  # so that a look ahead costs little where they turn out not to be alike
+_LOW, _HIGH = bytes(0x80 | n & 0x7F for n in range(SHORT)), bytes(n >> 7 for n in range(SHORT))  # of two-byte varints
 _FIRST_OF_TWO, _LAST = bytes(range(0x80, 0x100)), bytes(range(0x80))  # bytes of a varint
 _begin = Struct("9B").unpack_from  # of a user record: three tags, and three varints of at most two bytes
 _PAYLOAD_BYTES = 256  # from here on, what is done for each byte counts for more
@@ -75,16 +76,7 @@ class RecordRun:
             else:
                 payload = blob[start:stop]
                 tag, size, key_tag, key, data_tag, data_size, a, b, c = _begin(blob, stop)
-            add(
-                Record(
-                    data=payload,
-                    partition_key=partition_key,
-                    sequence_number=number,
-                    arrival_timestamp_seconds=arrival,
-                    sub_sequence_number=sub_sequence_number,
-                    aggregated=True,
-                )
-            )
+            add(Record(payload, partition_key, number, arrival, sub_sequence_number, None, True))
             at = stop
         return at
 
@@ -109,27 +101,30 @@ class RecordRun:
                 key_bytes.append(column)
                 allowed = _FIRST_OF_TWO if allowed > b"\x7f" else _LAST
             some -= len(column.lstrip(allowed))
-        low, *high = (column[:some] for column in key_bytes)
-        indexes = [a + (b << 7) - 0x80 for a, b in zip(low, *high, strict=True)] if high else low
-        if some < _ALIKE_MIN or max(indexes) >= len(self._keys):
+        columns = [column[:some] for column in key_bytes]
+        if some < _ALIKE_MIN:
             return start
-        self._add(f"{length - payload_size}x{payload_size}s", blob[start : start + some * length], indexes)
+        partition_keys = self._keys_at(columns)
+        if partition_keys is None:
+            return start
+        self._add(f"{length - payload_size}x{payload_size}s", blob[start : start + some * length], partition_keys)
         return start + some * length
 
-    def _add(self, form: str, blob: bytes, key_indexes: Sequence[int]) -> None:
+    def _keys_at(self, columns: Sequence[bytes]) -> Iterable[str] | None:
+        """The keys to which varints point that stand in such columns; None if one of them points at none."""
+        low, *high = columns
+        first = low[0] + (high[0][0] << 7) - 0x80 if high else low[0]
+        run = slice(first, first + len(low))
+        if (low, *high) == (_LOW[run], _HIGH[run]) if high else low == _LAST[run]:  # each has a key of its own
+            return self._keys[run] if run.stop <= len(self._keys) else None
+        indexes = [a + (b << 7) - 0x80 for a, b in zip(low, *high, strict=True)] if high else low
+        return map(self._keys.__getitem__, indexes) if max(indexes) < len(self._keys) else None
+
+    def _add(self, form: str, blob: bytes, partition_keys: Iterable[str]) -> None:
         number, arrival = self._record.sequence_number, self._record.arrival_timestamp_seconds
-        partition_keys = map(self._keys.__getitem__, key_indexes)
-        payloads = struct.iter_unpack(form, blob)
-        self.made += [
-            Record(
-                data=payload,
-                partition_key=partition_key,
-                sequence_number=number,
-                arrival_timestamp_seconds=arrival,
-                sub_sequence_number=sub_sequence_number,
-                aggregated=True,
-            )
-            for sub_sequence_number, (payload,), partition_key in zip(
-                count(len(self.made)), payloads, partition_keys, strict=False
-            )
-        ]
+        payloads = [payload for (payload,) in struct.iter_unpack(form, blob)]
+        places = count(len(self.made))
+        # by position, and without a loop of our own: this is done for every user record that there is
+        self.made += map(
+            Record, payloads, partition_keys, repeat(number), repeat(arrival), places, repeat(None), repeat(True)
+        )

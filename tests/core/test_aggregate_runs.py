@@ -3,6 +3,7 @@
 import hashlib
 import importlib.util
 import sys
+from collections import Counter
 
 import pytest
 from hypothesis import example, given, settings
@@ -16,6 +17,7 @@ from kcl_py.core.shard import EVERY_HASH_KEY, HASH_KEY_MAX, HashRange
 from tests.core.kpl_aggregator import UserRecord, bytes_field, packed, record_message, sealed
 
 LOWER_HALF = HashRange(0, HASH_KEY_MAX // 2)
+UPPER_HALF = HashRange(HASH_KEY_MAX // 2 + 1, HASH_KEY_MAX)
 MANY = 700  # more than are looked at in one step
 
 
@@ -136,7 +138,7 @@ def test_in_the_whole_ring_or_an_unknown_range_nothing_is_hashed(monkeypatch: py
     assert not KeyHashes().outside(["k"], None)
 
 
-def test_a_key_is_hashed_once_as_long_as_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_that_is_inside_is_hashed_once_as_long_as_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
     hashed: list[bytes] = []
 
     def md5(key: bytes, *, usedforsecurity: bool) -> object:
@@ -145,9 +147,25 @@ def test_a_key_is_hashed_once_as_long_as_there_is_room(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(key_table, "md5", md5)
     hashes = KeyHashes()
+    lower, upper = (next(key for key in "klmnop" if is_outside(key, half)) for half in (UPPER_HALF, LOWER_HALF))
     for _ in range(3):
-        hashes.outside(["k", "l"], LOWER_HALF)
-    assert hashed == [b"k", b"l"]
+        assert hashes.outside([lower, upper], LOWER_HALF) == {upper}
+    assert Counter(hashed) == {lower.encode(): 1, upper.encode(): 3}
+
+
+@pytest.mark.parametrize("count", [9, 100, 127, 128, 129, 130, 300, 1_000])
+@pytest.mark.parametrize("skipped", [0, 1, 60, 126, 127, 128, 300])
+def test_keys_of_their_own_are_found_wherever_their_indexes_begin_and_none_behind_the_table(
+    count: int, skipped: int
+) -> None:
+    keys = [f"k{index:04d}" for index in range(skipped + count)]
+    table = b"".join(bytes_field(1, key.encode()) for key in keys)
+    used = b"".join(bytes_field(3, record_message(index, None, b"%04d" % index)) for index in range(skipped, len(keys)))
+    records = unpacked(sealed(table + used))
+    assert [record.partition_key for record in records] == keys[skipped:]
+    assert [record.data for record in records] == [b"%04d" % index for index in range(skipped, len(keys))]
+    (raw,) = unpacked(sealed(table[: -len(bytes_field(1, keys[-1].encode()))] + used))
+    assert raw.malformed_aggregate
 
 
 @pytest.mark.parametrize(("keys_max", "characters_max"), [(10, 1_000), (1_000, 30)])
@@ -163,7 +181,7 @@ def test_no_more_is_remembered_than_there_is_room_for(
             assert hashes.outside(keys, LOWER_HALF) == {key for key in keys if is_outside(key, LOWER_HALF)}
             assert hashes.remembered <= keys_max
             assert hashes.remembered * 3 <= characters_max
-    assert hashes.remembered >= 3
+    assert hashes.remembered
 
 
 def test_a_python_without_its_own_md5_uses_hashlibs(monkeypatch: pytest.MonkeyPatch) -> None:
