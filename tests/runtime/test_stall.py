@@ -574,23 +574,44 @@ def test_a_loop_that_runs_again_while_its_keeper_still_leaves_begins_no_other_ba
     run(story(), order)
 
 
+async def that_hangs_in_a_hand_off(site: Trouble, grace_seconds: float) -> tuple[BenchWorker, BenchWorker, list[str]]:
+    """A worker with a call that hangs, the one that is to have the shard, and what was put."""
+    worker = a_worker(site, Hanging, shutdown_grace_seconds=grace_seconds)
+    await until(lambda: worker.seen(LeasePickedUp))
+    rival = a_worker(site, Hanging, worker_id="w2")
+    await asyncio.sleep(30)
+    put = site.put(10)
+    await until(lambda: "hang" in worker.calls)
+    (session,) = [one.key for one in (await site.memory.snapshot()).sessions if one.worker_id == "w2"]
+    await site.memory.write((await site.row()).offered(session))
+    return worker, rival, put
+
+
 def test_a_call_that_outlasts_a_hand_off_is_cancelled_in_time_so_that_the_shard_may_come_back():
     async def story():
         site = Trouble(hangs=1)
-        worker = a_worker(site, Hanging, shutdown_grace_seconds=1)
-        await until(lambda: worker.seen(LeasePickedUp))
-        rival = a_worker(site, Hanging, worker_id="w2")
-        await asyncio.sleep(30)
-        put = site.put(10)
-        await until(lambda: "hang" in worker.calls)
-        (session,) = [one.key for one in (await site.memory.snapshot()).sessions if one.worker_id == "w2"]
-        await site.memory.write((await site.row()).offered(session))
+        worker, rival, put = await that_hangs_in_a_hand_off(site, grace_seconds=1)
         await until(lambda: rival.seen(LeasePickedUp), within=10)
         assert [event.is_forced for event in worker.seen(LeaseHandedOver)] == [True]
         await rival.drain()
         await until(lambda: len(worker.seen(LeasePickedUp)) == 2, within=VERDICT_SECONDS + PASS_ON_SECONDS)
         await asyncio.sleep(5)
         assert sorted(set(site.payloads()), key=int) == put
+        await worker.drain()
+
+    run(story())
+
+
+def test_a_call_that_hangs_in_a_hand_off_with_much_grace_is_cut_and_the_shard_goes_where_it_was_to_go():
+    async def story():
+        site = Trouble(hangs=1)
+        worker, rival, put = await that_hangs_in_a_hand_off(site, grace_seconds=10 * STALL_SECONDS)
+        await until(lambda: rival.seen(LeasePickedUp), within=VERDICT_SECONDS + PASS_ON_SECONDS)
+        assert [event.is_restarted for event in worker.seen(ShardStalled)] == [False]
+        assert not worker.seen(LeaseRestarted)
+        await until(site.payloads, within=PASS_ON_SECONDS)
+        assert site.payloads("w2") == put
+        await rival.drain()
         await worker.drain()
 
     run(story())

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections.abc import Callable
 
 import pytest
 
@@ -91,6 +92,59 @@ async def test_a_cancelled_error_that_user_code_lets_out_is_its_error_and_not_ou
     with pytest.raises(ProcessorRaised, match="CancelledError"):
         await code.call("process_records", None, None)
     await code.call("lease_lost")  # inherited, and not a coroutine
+
+
+class Hanging(RecordProcessor):
+    """What it makes of its cancellation is told from outside."""
+
+    answer: Callable[[], None]
+
+    async def process_records(self, records: object, checkpointer: object) -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            type(self).answer()
+
+
+def returns() -> None:
+    pass
+
+
+def raises() -> None:
+    raise ValueError("secret payload")
+
+
+def raises_anew() -> None:
+    raise asyncio.CancelledError
+
+
+def takes_it_for_its_own() -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    task.uncancel()
+    raise asyncio.CancelledError
+
+
+@pytest.mark.parametrize("answer", [returns, raises, raises_anew, takes_it_for_its_own])
+async def test_a_call_that_was_cut_is_cancelled_whatever_user_code_makes_of_that(answer):
+    code = UserCode(type("Cut", (Hanging,), {"answer": staticmethod(answer)}), "shard")
+    await code.create()
+    call = asyncio.ensure_future(code.call("process_records", None, None))
+    await asyncio.sleep(0)
+    code.cut()
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+
+
+async def test_a_call_that_is_cancelled_with_its_worker_has_not_raised():
+    code = UserCode(type("Closed", (Hanging,), {"answer": staticmethod(raises_anew)}), "shard")
+    await code.create()
+    call = asyncio.ensure_future(code.call("process_records", None, None))
+    await asyncio.sleep(0)
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
 
 
 async def test_a_listener_that_raises_hurts_nobody_and_is_counted():

@@ -11,7 +11,7 @@ from kcl_py import Config, RecordProcessor, Worker
 from kcl_py.core.batch import RecordBatch
 from kcl_py.core.session import Session
 from kcl_py.errors import TableError
-from kcl_py.events import LeaseGivenUp, LeasePickedUp, LeaseWasLost, ProcessorFailed
+from kcl_py.events import LeaseGivenUp, LeaseHandedOver, LeasePickedUp, LeaseWasLost, ProcessorFailed
 from kcl_py.interfaces import Page
 from kcl_py.local import requests
 from kcl_py.local.doors import LocalStream
@@ -35,8 +35,9 @@ class SlowInShard0(Recording):
 
 
 async def called(worker: BenchWorker, call: str) -> None:
-    while call not in worker.calls:
-        await asyncio.sleep(0.05)
+    async with asyncio.timeout(600):
+        while call not in worker.calls:
+            await asyncio.sleep(0.05)
 
 
 def test_a_stop_while_the_shard_end_is_being_written_calls_the_processor_no_more():
@@ -122,23 +123,30 @@ def test_a_shutdown_request_that_raises_is_told_and_costs_nothing(raised):
     run(story())
 
 
-def test_a_stop_while_the_children_are_not_known_yet_is_quick_and_repeats_nothing():
+async def whose_children_are_not_known_yet(site: Site) -> tuple[BenchWorker, list[str]]:
+    """A worker whose shard has ended, without anything that says what follows; and what was put."""
+
     def with_one_child(page: Page) -> Page:
         return msgspec.structs.replace(page, child_shards=page.child_shards[:1])
 
+    worker = BenchWorker(site, checkpoint_interval_seconds=3600)
+    await asyncio.sleep(2)
+    put = site.put(5)
+    await asyncio.sleep(2)
+    worker.stream.faults += [
+        StreamFault(effect=AnswerChanged(with_one_child), operation="read"),
+        StreamFault(effect=ListingStale(1000), operation="list_shards"),
+    ]
+    site.split()
+    await called(worker, f"shard_ended {SHARD_0}")
+    await asyncio.sleep(1)
+    return worker, put
+
+
+def test_a_stop_while_the_children_are_not_known_yet_is_quick_and_repeats_nothing():
     async def story():
         site = Site()
-        worker = BenchWorker(site, checkpoint_interval_seconds=3600)
-        await asyncio.sleep(2)
-        put = site.put(5)
-        await asyncio.sleep(2)
-        worker.stream.faults += [
-            StreamFault(effect=AnswerChanged(with_one_child), operation="read"),
-            StreamFault(effect=ListingStale(1000), operation="list_shards"),
-        ]
-        site.split()
-        await called(worker, f"shard_ended {SHARD_0}")
-        await asyncio.sleep(1)
+        worker, put = await whose_children_are_not_known_yet(site)
         began = asyncio.get_running_loop().time()
         await worker.drain()
         assert asyncio.get_running_loop().time() - began < 5
@@ -147,6 +155,43 @@ def test_a_stop_while_the_children_are_not_known_yet_is_quick_and_repeats_nothin
         await asyncio.sleep(30)
         assert sorted(site.payloads(), key=int) == put
         await successor.drain()
+
+    run(story())
+
+
+def test_a_hand_off_while_the_children_are_not_known_yet_is_quick_and_repeats_nothing():
+    async def story():
+        site = Site()
+        worker, put = await whose_children_are_not_known_yet(site)
+        receiver = BenchWorker(site, worker_id="w2")
+        await asyncio.sleep(10)
+        (session,) = [one.key for one in (await site.memory.snapshot()).sessions if one.worker_id == "w2"]
+        await site.memory.write((await site.row()).offered(session))
+        await asyncio.sleep(8)
+        assert [event.is_forced for event in worker.seen(LeaseHandedOver)] == [False]
+        put += site.put(5)
+        await asyncio.sleep(30)
+        assert sorted(site.payloads(), key=int) == put
+        assert (await site.row()).is_finished
+        await receiver.drain()
+        await worker.drain()
+
+    run(story())
+
+
+def test_a_lease_that_is_lost_while_the_children_are_not_known_yet_is_lost_and_its_worker_goes_on():
+    async def story():
+        site = Site()
+        worker, put = await whose_children_are_not_known_yet(site)
+        await site.revoke()
+        await called(worker, "lease_lost")
+        worker.stream.faults.clear()
+        put += site.put(5)
+        await asyncio.sleep(60)
+        assert worker.calls.count("lease_lost") == 1
+        assert sorted(site.payloads(), key=int) == put
+        assert (await site.row()).is_finished
+        await worker.drain()
 
     run(story())
 
