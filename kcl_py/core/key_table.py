@@ -85,14 +85,15 @@ def short_keys(blob: bytes, at: int, end: int) -> tuple[list[str], int]:
 
 
 def _alike(blob: bytes, at: int, end: int) -> tuple[list[str], int]:
-    """Read keys of as many bytes each as the first one: at least that one, and all in one step if they are ASCII."""
+    """Read keys of as many bytes each as the first one: at least that one."""
     size = blob[at + 1]
     length = size + 2
     end = min(end, at + length * _AT_ONCE_MAX)
     tags, sizes = blob[at:end:length], blob[at + 1 : end : length]
     count = min(len(tags) - len(tags.lstrip(tags[:1])), len(sizes) - len(sizes.lstrip(sizes[:1])), (end - at) // length)
     stop = at + count * length
+    # what parts them stands wherever it has to: as many parts as keys are the keys, unless it can overlap itself
     keys = blob[at + 2 : stop].decode().split(f"{KEY_TAG:c}{size:c}")
-    if len(keys) != count or set(map(len, keys)) != {size}:  # not ASCII, or what parts them is in one of them as well
+    if len(keys) != count or size == KEY_TAG:
         keys = [blob[here + 2 : here + length].decode() for here in range(at, stop, length)]
     return keys, stop

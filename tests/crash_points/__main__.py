@@ -19,15 +19,16 @@ def main() -> int:
         if arguments.scenario is None:
             sys.exit("--step needs --scenario")
         return _again(chosen[0], arguments.seed, arguments.step, Way[arguments.way])
-    began, breaches = time.monotonic(), 0
+    began, cuts, breaches = time.monotonic(), 0, 0
     for seed in range(arguments.seed, arguments.seed + arguments.seeds):
         for scenario in chosen:
             figures = measured(scenario, seed, is_all=arguments.all)
+            cuts += figures.cuts
             breaches += len(figures.breaches) + len(figures.missed)
             _say(figures)
             for breach in figures.breaches:
                 _say(breach)
-    _say(f"{breaches} breaches, {time.monotonic() - began:.1f} s")
+    _say(f"{cuts:,} cuts, {breaches} breaches, {time.monotonic() - began:.1f} s")
     return int(breaches > 0)
 
 
