@@ -13,6 +13,7 @@ from kcl_py.errors import ServiceUnavailable
 from kcl_py.events import (
     BatchDelivered,
     BatchDone,
+    ForeignRecordsDropped,
     LeaseWasLost,
     MalformedAggregate,
     ProcessorFailed,
@@ -408,6 +409,21 @@ def test_what_is_wrong_with_a_record_is_told_once_and_what_flows_is_counted_once
         (consumer,) = worker.data_plane._consumers.values()
         assert consumer._checkpointer is not None
         assert consumer._checkpointer._size_bytes < 100
+        await worker.drain()
+
+    run(story())
+
+
+def test_what_is_dropped_is_told_once_however_often_it_is_read():
+    async def story() -> None:
+        site = Site(shards=2)
+        foreign, own = UserRecord("k", b"foreign", str(2**127)), UserRecord("k", b"own", "0")
+        site.put_data(packed([foreign, own]), key="a")  # of shard 0
+        worker = BenchWorker(site, Failing, foreign_user_records="drop")
+        await asyncio.sleep(600)
+        assert {stopped.shard_id for stopped in worker.seen(ShardStopped)} == {SHARD_0}
+        (dropped,) = worker.seen(ForeignRecordsDropped)
+        assert (dropped.shard_id, dropped.records) == (SHARD_0, 1)
         await worker.drain()
 
     run(story())
