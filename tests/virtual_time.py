@@ -24,9 +24,6 @@ class ReadyOrder(Protocol):
     def clear(self) -> None:
         """Forget everything."""
 
-    def __bool__(self) -> bool:
-        """Whether there is something that may run."""
-
 
 class _Impatient(selectors.DefaultSelector):
     """Never waits: instead of sleeping until the next timer, the loop's time moves there."""

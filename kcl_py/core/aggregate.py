@@ -24,7 +24,7 @@ MADE_AT_ONCE_MAX = 10_000
 
 _MD5_BYTES = 16
 _HASH_KEY_TAG, _HASH_KEY_INDEX_TAG = 0x12, 0x10  # field 2 of AggregatedRecord, and of its Record
-_KEY_HASHES = KeyHashes()  # of all shards: a hash is the same in each
+_KEY_HASHES = KeyHashes()  # of all shards, so that what is remembered has one bound
 
 
 class Aggregate:

@@ -46,7 +46,7 @@ class KeyHashes:
         new = [key for key in keys if key not in inside]
         hashes = [md5(key.encode(), usedforsecurity=False).digest() for key in new]
         outside = {key for key, hashed in zip(new, hashes, strict=True) if not first <= hashed <= last}
-        self._remember({key for key in new if key not in outside}, hash_range)
+        self._remember(set(new) - outside, hash_range)
         return outside
 
     def _remember(self, keys: set[str], hash_range: HashRange) -> None:

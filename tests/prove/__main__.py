@@ -15,6 +15,7 @@ PER_ROUND: Mapping[Scale, int] = {"hour": 3, "fan-out hour": 1, "small": 6, "fan
 FIXED: Mapping[Scale, Iterable[int]] = {
     "hour": range(76),
     "fan-out hour": range(12),
+    # behind those that the suite lives (`tests/simulation/test_seeds.py`)
     "small": range(30, 60),
     "fan-out": range(12, 24),
 }

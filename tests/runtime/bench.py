@@ -80,10 +80,18 @@ class Site:
 
     async def revoke(self, worker_id: str = "w1") -> str:
         """Declare a worker's session dead, as a rival that could not see it would; its owner string."""
-        sessions = (await self.memory.snapshot()).sessions
-        (live,) = (one for one in sessions if one.worker_id == worker_id and not one.is_revoked)
+        live = await self._session(worker_id)
         await self.memory.write_session(live, live.revoked())
         return live.key
+
+    async def offer(self, worker_id: str) -> None:
+        """Open a hand-off of shard 0 to a worker, as a leader would."""
+        await self.memory.write((await self.row()).offered((await self._session(worker_id)).key))
+
+    async def _session(self, worker_id: str) -> Session:
+        sessions = (await self.memory.snapshot()).sessions
+        (live,) = (one for one in sessions if one.worker_id == worker_id and not one.is_revoked)
+        return live
 
 
 class DenyingTable(FaultyLeaseTable):

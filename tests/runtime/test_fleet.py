@@ -295,8 +295,7 @@ def test_a_batch_that_outlasts_the_grace_is_overtaken_and_only_its_records_are_r
         await asyncio.sleep(2)
         site.put(20)
         await asyncio.sleep(2)
-        (session,) = [one for one in (await site.memory.snapshot()).sessions if one.worker_id == "b"]
-        await site.memory.write((await site.row()).offered(session.key))
+        await site.offer("b")
         await asyncio.sleep(9)
         (handed_over,) = giver.seen(LeaseHandedOver)
         assert handed_over.is_forced

@@ -582,8 +582,7 @@ async def that_hangs_in_a_hand_off(site: Trouble, grace_seconds: float) -> tuple
     await asyncio.sleep(30)
     put = site.put(10)
     await until(lambda: "hang" in worker.calls)
-    (session,) = [one.key for one in (await site.memory.snapshot()).sessions if one.worker_id == "w2"]
-    await site.memory.write((await site.row()).offered(session))
+    await site.offer("w2")
     return worker, rival, put
 
 

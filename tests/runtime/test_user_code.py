@@ -125,12 +125,18 @@ def takes_it_for_its_own() -> None:
     raise asyncio.CancelledError
 
 
+async def hanging(answer: Callable[[], None]) -> tuple[UserCode, asyncio.Task[None]]:
+    """A call under way that will answer its cancellation so."""
+    code = UserCode(type("Answering", (Hanging,), {"answer": staticmethod(answer)}), "shard")
+    await code.create()
+    call = asyncio.create_task(code.call("process_records", None, None))
+    await asyncio.sleep(0)
+    return code, call
+
+
 @pytest.mark.parametrize("answer", [returns, raises, raises_anew, takes_it_for_its_own])
 async def test_a_call_that_was_cut_is_cancelled_whatever_user_code_makes_of_that(answer):
-    code = UserCode(type("Cut", (Hanging,), {"answer": staticmethod(answer)}), "shard")
-    await code.create()
-    call = asyncio.ensure_future(code.call("process_records", None, None))
-    await asyncio.sleep(0)
+    code, call = await hanging(answer)
     code.cut()
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -138,10 +144,7 @@ async def test_a_call_that_was_cut_is_cancelled_whatever_user_code_makes_of_that
 
 
 async def test_a_call_that_is_cancelled_with_its_worker_has_not_raised():
-    code = UserCode(type("Closed", (Hanging,), {"answer": staticmethod(raises_anew)}), "shard")
-    await code.create()
-    call = asyncio.ensure_future(code.call("process_records", None, None))
-    await asyncio.sleep(0)
+    _, call = await hanging(raises_anew)
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call

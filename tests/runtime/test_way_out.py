@@ -165,8 +165,7 @@ def test_a_hand_off_while_the_children_are_not_known_yet_is_quick_and_repeats_no
         worker, put = await whose_children_are_not_known_yet(site)
         receiver = BenchWorker(site, worker_id="w2")
         await asyncio.sleep(10)
-        (session,) = [one.key for one in (await site.memory.snapshot()).sessions if one.worker_id == "w2"]
-        await site.memory.write((await site.row()).offered(session))
+        await site.offer("w2")
         await asyncio.sleep(8)
         assert [event.is_forced for event in worker.seen(LeaseHandedOver)] == [False]
         put += site.put(5)

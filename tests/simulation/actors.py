@@ -79,9 +79,6 @@ class SeededOrder:
     def clear(self) -> None:
         self._able.clear()
 
-    def __bool__(self) -> bool:
-        return bool(self._able)
-
     def hold(self, actor: Actor) -> None:
         """Run nothing of this actor from now on."""
         if not actor.is_held:
